@@ -1,0 +1,43 @@
+# `make run` and `make test` are all a newcomer needs; each prepares what it stands on.
+PYTHON ?= $(shell command -v python3.12 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test lint format lock clean
+
+help:  ## Show this help.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(READY)  ## Make the environment in .venv from the hash-locked requirements.
+
+$(READY): requirements/development.lock pyproject.toml .python-version
+	@$(PYTHON) -c 'import sys; sys.exit("The Plugs needs Python 3.12 or newer; this is " + sys.version.split()[0] if sys.version_info < (3, 12) else 0)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/development.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: $(READY)  ## Start everything: PostgreSQL, Redis, migrations, demo data, API and worker.
+	@exec $(BIN)/plugs up
+
+test: $(READY)  ## Run every test on real PostgreSQL and Redis.
+	@$(BIN)/pytest
+
+lint: $(READY)  ## Check style, types and boundaries.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: $(READY)  ## Format the code.
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+lock:  ## Resolve the requirements anew (needs uv).
+	uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header --no-annotate --no-emit-index-url pyproject.toml --output-file requirements/production.lock
+	uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header --no-annotate --no-emit-index-url --extra dev pyproject.toml --output-file requirements/development.lock
+
+clean:  ## Remove the environment and the local data.
+	rm -rf $(VENV) .plugs
