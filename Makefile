@@ -38,6 +38,7 @@ format: $(READY)  ## Format the code.
 lock:  ## Resolve the requirements anew (needs uv).
 	uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header --no-annotate --no-emit-index-url pyproject.toml --output-file requirements/production.lock
 	uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header --no-annotate --no-emit-index-url --extra dev pyproject.toml --output-file requirements/development.lock
+	uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header --no-annotate --no-emit-index-url requirements/build.in --output-file requirements/build.lock
 
 clean:  ## Remove the environment and the local data.
 	rm -rf $(VENV) .plugs

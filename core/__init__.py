@@ -1,0 +1,1 @@
+"""The core: what every module stands on. Modules import `core.sdk`, never these rooms themselves."""

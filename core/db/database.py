@@ -1,0 +1,138 @@
+"""The pools of one process and the two lanes over them.
+
+The write lane is a SQLAlchemy session on the primary; the read lane runs compiled statements on asyncpg. Both act as
+`plugs_app` within a tenant. `system()` acts as `plugs_system`; its few callers are named in SECURITY tests.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, cast
+
+import asyncpg
+from sqlalchemy import event
+from sqlalchemy.engine import Connection
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import Session, SessionTransaction
+from sqlalchemy.pool import AsyncAdaptedQueuePool, Pool
+
+from core.db.models import TenantModel
+from core.db.reads import ReadLane
+from core.db.tenancy import APP_ROLE, SYSTEM_ROLE, TenantConnection, TenantContext
+
+CONNECT_SECONDS = 2.0
+STATEMENT_MILLISECONDS = 30_000
+IDLE_IN_TRANSACTION_MILLISECONDS = 60_000
+CONTEXT = "tenant_context"
+
+
+async def connect(url: str, *, role: str | None, name: str) -> TenantConnection:
+    """A connection in `role`, or as the login itself where that is None.
+
+    The role is part of the start-up packet, so that no RESET returns to the login's own.
+    """
+    server_settings = {
+        "application_name": name,
+        "timezone": "UTC",
+        "jit": "off",
+        "statement_timeout": str(STATEMENT_MILLISECONDS),
+        "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_MILLISECONDS),
+    }
+    if role is not None:
+        server_settings["role"] = role
+    connection = await asyncpg.connect(
+        url, timeout=CONNECT_SECONDS, connection_class=TenantConnection, server_settings=server_settings
+    )
+    return cast("TenantConnection", connection)
+
+
+class _SyncTenantSession(Session):
+    """A session class of its own, so that the listeners below concern the write lane alone."""
+
+
+class TenantSession(AsyncSession):
+    """The write lane: one transaction in one tenant, opened at first use. Services add and query; they never commit."""
+
+    sync_session_class = _SyncTenantSession
+
+
+class Database:
+    """All connections of one process. Made by `open_database`, closed with it."""
+
+    def __init__(self, *, app: AsyncEngine, system: AsyncEngine, reads: "asyncpg.Pool[asyncpg.Record]") -> None:
+        self._app = app
+        self._system = system
+        self._reads = reads
+
+    def session(self, context: TenantContext) -> TenantSession:
+        return TenantSession(self._app, expire_on_commit=False, info={CONTEXT: context})
+
+    def reads(self, context: TenantContext) -> ReadLane:
+        return ReadLane(self._reads, context)
+
+    @asynccontextmanager
+    async def system(self) -> AsyncGenerator[AsyncSession]:
+        """One transaction that sees every tenant; commits unless an error leaves it."""
+        async with AsyncSession(self._system, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    async def ping(self) -> None:
+        """Raises what the driver raises where PostgreSQL doesn't answer."""
+        async with self._reads.acquire(timeout=CONNECT_SECONDS) as connection:
+            await connection.fetchval("SELECT 1", timeout=CONNECT_SECONDS)
+
+
+@asynccontextmanager
+async def open_database(*, app_url: str, system_url: str, pool: int, name: str) -> AsyncIterator[Database]:
+    """Open the pools. `pool` bounds the connections of each lane; `name` shows in pg_stat_activity."""
+    async with AsyncExitStack() as stack:
+        app = _engine(app_url, role=APP_ROLE, name=f"{name}:write", size=pool)
+        stack.push_async_callback(app.dispose)
+        system = _engine(system_url, role=SYSTEM_ROLE, name=f"{name}:system", size=max(2, pool // 2))
+        stack.push_async_callback(system.dispose)
+
+        async def connect_reader(*_: Any, **__: Any) -> TenantConnection:
+            return await connect(app_url, role=APP_ROLE, name=f"{name}:read")
+
+        reads = await asyncpg.create_pool(
+            min_size=0, max_size=pool, connect=connect_reader, max_inactive_connection_lifetime=60
+        )
+        stack.push_async_callback(reads.close)
+        yield Database(app=app, system=system, reads=reads)
+
+
+def _engine(url: str, *, role: str, name: str, size: int) -> AsyncEngine:
+    async def creator() -> TenantConnection:
+        return await connect(url, role=role, name=name)
+
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=creator,
+        poolclass=AsyncAdaptedQueuePool,
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=5,
+        pool_recycle=1800,
+        pool_pre_ping=True,
+    )
+    event.listen(engine.sync_engine.pool, "checkout", _forget_tenant)
+    return engine
+
+
+def _forget_tenant(dbapi_connection: Any, _record: Any, _proxy: Pool) -> None:
+    """A connection leaves the pool without a tenant: what its last borrower set must not reach the next."""
+    cast("TenantConnection", dbapi_connection.driver_connection).enter(None)
+
+
+@event.listens_for(_SyncTenantSession, "after_begin")
+def _enter_tenant(session: Session, _transaction: SessionTransaction, connection: Connection) -> None:
+    """BEGIN is sent with the first statement, so naming the tenant here costs no round trip."""
+    cast("TenantConnection", connection.connection.driver_connection).enter(session.info[CONTEXT])
+
+
+@event.listens_for(_SyncTenantSession, "before_flush")
+def _stamp_tenant(session: Session, _flush: Any, _instances: Any) -> None:
+    """New rows belong to the tenant of the transaction; row security refuses any other."""
+    context: TenantContext = session.info[CONTEXT]
+    for row in session.new:
+        if isinstance(row, TenantModel) and row.organization_id is None:  # pyright: ignore[reportUnnecessaryComparison]
+            row.organization_id = context.organization_id

@@ -1,0 +1,74 @@
+"""The read lane: SELECTs compiled once per shape and run on asyncpg, straight into JSON or rows.
+
+A `Read` is made once (a module constant, or a cached function of the shape) and run many times:
+
+    CONTACT = Read(select(Contact.id, Contact.email).where(Contact.id == bindparam("id")))
+    row = await ctx.reads.first(CONTACT, id=contact_id)
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import asyncpg
+from sqlalchemy import Select
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+
+from core.db.tenancy import TenantConnection, TenantContext
+
+type Row = asyncpg.Record
+type ReadPool = "asyncpg.Pool[asyncpg.Record]"
+
+_DIALECT = PGDialect_asyncpg()
+ACQUIRE_SECONDS = 5.0
+STREAM_ROWS = 500
+
+
+class Read:
+    """A SELECT compiled for asyncpg: the SQL and the order of its parameters. Values are bound when it runs."""
+
+    __slots__ = ("_defaults", "_names", "sql")
+
+    def __init__(self, statement: Select[Any]) -> None:
+        compiled = statement.compile(dialect=_DIALECT)
+        self.sql = str(compiled)
+        self._names: Sequence[str] = compiled.positiontup or ()
+        self._defaults: dict[str, Any] = compiled.params
+
+    def arguments(self, values: dict[str, Any]) -> list[Any]:
+        return [values[name] if name in values else self._defaults[name] for name in self._names]
+
+
+class ReadLane:
+    """Reads of one tenant. Each call is a read-only transaction of its own, with the tenant set on its BEGIN."""
+
+    __slots__ = ("_context", "_pool")
+
+    def __init__(self, pool: ReadPool, context: TenantContext) -> None:
+        self._pool = pool
+        self._context = context
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncGenerator[TenantConnection]:
+        async with self._pool.acquire(timeout=ACQUIRE_SECONDS) as borrowed:
+            connection = cast("TenantConnection", borrowed)
+            connection.enter(self._context)
+            try:
+                async with connection.transaction(readonly=True):
+                    yield connection
+            finally:
+                connection.enter(None)
+
+    async def rows(self, read: Read, /, **values: Any) -> list[Row]:
+        async with self._transaction() as connection:
+            return await connection.fetch(read.sql, *read.arguments(values))
+
+    async def first(self, read: Read, /, **values: Any) -> Row | None:
+        async with self._transaction() as connection:
+            return await connection.fetchrow(read.sql, *read.arguments(values))
+
+    async def stream(self, read: Read, /, **values: Any) -> AsyncIterator[Row]:
+        """Rows as PostgreSQL hands them over, a few hundred at a time: memory stays flat however many there are."""
+        async with self._transaction() as connection:
+            async for row in connection.cursor(read.sql, *read.arguments(values), prefetch=STREAM_ROWS):
+                yield row

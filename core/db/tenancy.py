@@ -1,0 +1,87 @@
+"""Tenancy is the database's job: which roles there are, how a transaction learns its tenant, what guards a table.
+
+Three roles, all without login; a login is made a member and each connection takes on one of them:
+
+- `plugs_owner` owns every object and migrates;
+- `plugs_app` serves requests and jobs: it owns nothing and sees only the tenant that its transaction names;
+- `plugs_system` has policies of its own and is used in a few named places (sign-in look-up, relay, worker's claim).
+"""
+
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from msgspec import Struct
+
+OWNER_ROLE = "plugs_owner"
+APP_ROLE = "plugs_app"
+SYSTEM_ROLE = "plugs_system"
+
+CURRENT_ORGANIZATION = "nullif(current_setting('app.organization_id', true), '')::uuid"
+"""The tenant of the running transaction as SQL. After a transaction the setting is '' rather than NULL, hence nullif."""
+
+
+class TenantContext(Struct, frozen=True, kw_only=True):
+    """What a transaction knows of who runs it; PostgreSQL sees it as `app.*` settings."""
+
+    organization_id: UUID
+    user_id: UUID | None = None
+    correlation_id: str = ""
+
+    def as_sql(self) -> str:
+        """`SET LOCAL` statements, safe to append to BEGIN: ids are UUIDs, the free text is quoted."""
+        settings = {"organization_id": str(self.organization_id)}
+        if self.user_id is not None:
+            settings["user_id"] = str(self.user_id)
+        if self.correlation_id:
+            settings["correlation_id"] = self.correlation_id
+        return "".join(f"SET LOCAL app.{name} = {_literal(value)};" for name, value in settings.items())
+
+
+def _literal(text: str) -> str:
+    """A PostgreSQL string literal that holds whatever `standard_conforming_strings` says; NUL can't be in one."""
+    escaped = text.replace("\0", "").replace("\\", "\\\\").replace("'", "''")
+    return f"E'{escaped}'" if "\\" in escaped else f"'{escaped}'"
+
+
+class TenantConnection(asyncpg.Connection[asyncpg.Record]):
+    """A connection whose tenant context rides on BEGIN, in the same round trip.
+
+    Two guards keep tenants apart and each has a regression test: savepoints are passed through untouched, and
+    `enter(None)` is called whenever a pool hands the connection out, so that no context outlives its borrower.
+    """
+
+    __slots__ = ("_context_sql",)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._context_sql = ""
+
+    def enter(self, context: TenantContext | None) -> None:
+        """The next transaction runs in this context; None means no tenant, and so no rows."""
+        self._context_sql = "" if context is None else context.as_sql()
+
+    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
+        if self._context_sql and not args and query.startswith("BEGIN"):
+            query = f"{query.rstrip(';')};{self._context_sql}"
+        return await super().execute(query, *args, timeout=timeout)
+
+    def get_reset_query(self) -> str:
+        """Nothing: all that a transaction sets is LOCAL to it, which saves a round trip at each hand-back."""
+        return ""
+
+
+def guard_table(table: str) -> list[str]:
+    """Statements that put a tenant table under forced row security and grant it to the roles that use it.
+
+    `table` is a qualified name. The predicate stands in USING and in WITH CHECK: a row can neither be seen nor
+    written into another tenant. The owner gets no policy, so even it sees no rows of a guarded table.
+    """
+    mine = f"organization_id = {CURRENT_ORGANIZATION}"
+    return [
+        f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
+        f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
+        f"CREATE POLICY tenant ON {table} TO {APP_ROLE} USING ({mine}) WITH CHECK ({mine})",
+        f"CREATE POLICY system ON {table} TO {SYSTEM_ROLE} USING (true) WITH CHECK (true)",
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {APP_ROLE}, {SYSTEM_ROLE}",
+    ]

@@ -1,0 +1,1 @@
+"""The local default: real PostgreSQL and Redis servers without Docker, and the supervisor of `plugs up`."""

@@ -1,0 +1,151 @@
+"""The settings: one typed Struct, read from the environment and `.env` in this one place.
+
+Variables in the environment win over `.env`. Every bad value is reported at once, and production refuses the
+secrets that only the local default may have.
+"""
+
+import os
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from dotenv import dotenv_values
+from msgspec import Meta, Struct
+
+LOCAL_SECRET = "local-only-secret-which-production-refuses"  # noqa: S105
+DEMO_PASSWORD = "correct-horse-local"  # noqa: S105
+
+
+class Environment(StrEnum):
+    LOCAL = "local"
+    PRODUCTION = "production"
+
+
+class SettingsError(Exception):
+    """The environment holds values that can't be used; `problems` has one line for each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("The settings are not usable:\n" + "\n".join(f"  - {problem}" for problem in problems))
+        self.problems = problems
+
+
+type Port = Annotated[int, Meta(ge=1, le=65535)]
+type Count = Annotated[int, Meta(ge=1, le=1000)]
+type Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+type Bytes = Annotated[int, Meta(ge=1024)]
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Each field is set by the variable of the name that `VARIABLES` gives it."""
+
+    environment: Environment = Environment.LOCAL
+    secret_key: Annotated[str, Meta(min_length=32)] = LOCAL_SECRET
+    """Signs access tokens and cursors. At least 32 characters."""
+    host: str = "127.0.0.1"
+    port: Port = 8000
+    data_dir: Path = Path(".plugs")
+    """Where the local default keeps PostgreSQL, Redis and their logs."""
+
+    database_url: str = ""
+    """PostgreSQL 16 or newer. Its login is made a member of the roles it acts in (see docs/decisions/0003)."""
+    database_system_url: str = ""
+    """Login for the system role; `database_url` where empty."""
+    database_owner_url: str = ""
+    """Login that migrates; `database_url` where empty."""
+    database_pool: Count = 10
+    """Connections a process keeps at most for each lane."""
+    redis_url: str = ""
+    redis_namespace: Annotated[str, Meta(pattern=r"^[a-z0-9_-]{1,40}$")] = "plugs"
+    """Prefix of every Redis key, so that deployments can share a server."""
+
+    access_token_seconds: Seconds = 900
+    refresh_token_seconds: Annotated[float, Meta(gt=0)] = 14 * 86_400
+    body_limit: Bytes = 1_048_576
+    """Largest request body in bytes; a route may declare its own."""
+
+    worker_threads: Count = 8
+    """Jobs that one worker process runs at a time."""
+    job_lease: Seconds = 15
+    """Seconds a worker holds a job without a sign of life; a dead worker's job is taken up again after this."""
+    relay_poll: Seconds = 0.5
+    """Seconds between looks at the outbox where no doorbell rings."""
+    resend_after: Seconds = 5
+    """Seconds until a job that was sent but not done is sent again; doubles with each send, up to an hour."""
+
+    log_format: Literal["json", "console"] = "json"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    demo_password: Annotated[str, Meta(min_length=15)] = DEMO_PASSWORD
+
+    @property
+    def system_url(self) -> str:
+        return self.database_system_url or self.database_url
+
+    @property
+    def owner_url(self) -> str:
+        return self.database_owner_url or self.database_url
+
+
+UNPREFIXED = {"database_url", "database_system_url", "database_owner_url", "redis_url"}
+VARIABLES: dict[str, str] = {
+    field: field.upper() if field in UNPREFIXED else f"PLUGS_{field.upper()}" for field in Settings.__struct_fields__
+}
+"""Which environment variable sets which field."""
+
+
+def load_settings(environ: Mapping[str, str] | None = None, *, env_file: Path | None = Path(".env")) -> Settings:
+    """Read the settings. Raises `SettingsError` that names every variable which is wrong."""
+    known = {} if env_file is None else {k: v for k, v in dotenv_values(env_file).items() if v is not None}
+    known.update(os.environ if environ is None else environ)
+    types = {field.name: field.type for field in msgspec.structs.fields(Settings)}
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for field, variable in VARIABLES.items():
+        if not (raw := known.get(variable, "").strip()):
+            continue
+        try:
+            values[field] = msgspec.convert(raw, types[field], strict=False, dec_hook=_decode)
+        except msgspec.ValidationError as error:
+            problems.append(f"{variable}: {str(error).lower()}")
+    misspelt = sorted(name for name in known if name.startswith("PLUGS_") and name not in VARIABLES.values())
+    problems += [f"{name}: no such setting" for name in misspelt]
+    settings = Settings(**values)
+    problems += _unfit_for_production(settings)
+    problems += _bad_urls(settings)
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def _decode(kind: type, value: object) -> object:
+    if kind is Path:
+        return Path(str(value))
+    raise NotImplementedError(kind)
+
+
+def _unfit_for_production(settings: Settings) -> list[str]:
+    if settings.environment is not Environment.PRODUCTION:
+        return []
+    problems: list[str] = []
+    if settings.secret_key == LOCAL_SECRET:
+        problems.append("PLUGS_SECRET_KEY: production needs a secret of its own, at least 32 random characters")
+    if not settings.database_url:
+        problems.append("DATABASE_URL: production brings its own PostgreSQL")
+    if not settings.redis_url:
+        problems.append("REDIS_URL: production brings its own Redis")
+    return problems
+
+
+def _bad_urls(settings: Settings) -> list[str]:
+    schemes = {
+        "database_url": ("postgresql://", "postgres://"),
+        "database_system_url": ("postgresql://", "postgres://"),
+        "database_owner_url": ("postgresql://", "postgres://"),
+        "redis_url": ("redis://", "rediss://", "unix://"),
+    }
+    return [
+        f"{VARIABLES[field]}: must start with {' or '.join(allowed)}"
+        for field, allowed in schemes.items()
+        if (value := getattr(settings, field)) and not value.startswith(allowed)
+    ]

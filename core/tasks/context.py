@@ -1,0 +1,153 @@
+"""`Ctx`: the one thing that a route, a service or an actor needs. It is a tenant, a principal and the two lanes."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, cast
+from uuid import UUID
+
+import msgspec
+import structlog
+from structlog.typing import FilteringBoundLogger
+
+from core import clock
+from core.db.database import Database, TenantSession
+from core.db.pages import DEFAULT_LIMIT, CursorSigner, ListQuery
+from core.db.reads import ReadLane
+from core.db.tenancy import TenantContext
+from core.ids import new_id
+from core.principal import Principal
+from core.tasks.models import DomainEvent, OutboxJob
+from core.tasks.registry import Actor, Event, TaskRegistry
+
+
+class Ctx:
+    """One request's or one job's view of the system.
+
+    `db` is the write lane: one transaction, opened at first use, committed for you before the answer starts.
+    `reads` is the read lane: it does not see what this request has written and not yet committed.
+    """
+
+    def __init__(
+        self,
+        *,
+        principal: Principal,
+        database: Database,
+        registry: TaskRegistry,
+        signer: CursorSigner,
+        correlation_id: str = "",
+        providers: Mapping[type, object] | None = None,
+    ) -> None:
+        self.principal = principal
+        self.correlation_id = correlation_id
+        self.log: FilteringBoundLogger = structlog.get_logger()
+        self._database = database
+        self._registry = registry
+        self._signer = signer
+        self._providers = providers or {}
+        self._tenant = TenantContext(
+            organization_id=principal.organization_id, user_id=principal.user_id, correlation_id=correlation_id
+        )
+        self._db: TenantSession | None = None
+        self.has_jobs = False
+        """Whether something was enqueued, so that the doorbell is rung after the commit."""
+
+    @property
+    def organization_id(self) -> UUID:
+        return self.principal.organization_id
+
+    @property
+    def user_id(self) -> UUID | None:
+        return self.principal.user_id
+
+    @property
+    def db(self) -> TenantSession:
+        if self._db is None:
+            self._db = self._database.session(self._tenant)
+        return self._db
+
+    @property
+    def reads(self) -> ReadLane:
+        return self._database.reads(self._tenant)
+
+    async def page(
+        self,
+        query: ListQuery,
+        /,
+        *,
+        sort: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
+        **filters: Any,
+    ) -> bytes:
+        """One page of a list, as the JSON of `Page`. A filter that is None is left out."""
+        return await query.page(
+            self.reads,
+            self._signer,
+            self.organization_id.bytes,
+            sort=sort,
+            limit=limit,
+            cursor=cursor,
+            filters=filters,
+        )
+
+    def emit(self, event: Event) -> None:
+        """Record that something happened. It reaches every subscriber if, and only if, this transaction commits."""
+        payload = cast("dict[str, Any]", msgspec.to_builtins(event))
+        self.db.add(
+            DomainEvent(
+                organization_id=self.organization_id,
+                type=event.type,
+                schema_version=event.version,
+                payload=payload,
+                user_id=self.user_id,
+                correlation_id=self.correlation_id,
+            )
+        )
+        for subscriber in self._registry.subscribers_of(event):
+            self._add_job(subscriber, {"payload": payload})
+
+    def enqueue(self, actor: Actor, /, *, delay: timedelta = timedelta(), **arguments: Any) -> UUID:
+        """Have `actor` run after this transaction commits, at the earliest after `delay`. Returns the job's id.
+
+        Raises `msgspec.ValidationError` at once where the arguments don't fit the actor.
+        """
+        builtins = cast("dict[str, Any]", msgspec.to_builtins(arguments))
+        msgspec.convert(builtins, actor.arguments)
+        return self._add_job(actor, builtins, delay=delay)
+
+    def _add_job(self, actor: Actor, arguments: dict[str, Any], *, delay: timedelta = timedelta()) -> UUID:
+        job = OutboxJob(
+            organization_id=self.organization_id,
+            id=new_id(),
+            actor=actor.name,
+            queue=actor.queue,
+            arguments=arguments,
+            user_id=self.user_id,
+            correlation_id=self.correlation_id,
+            not_before=clock.now() + delay,
+        )
+        self.db.add(job)
+        self.has_jobs = True
+        return job.id
+
+    def use[P](self, protocol: type[P]) -> P | None:
+        """What another module provides under this Protocol, or None where nobody does."""
+        return cast("P | None", self._providers.get(protocol))
+
+    async def commit(self) -> None:
+        """For the lanes' keepers (the HTTP middleware and the worker); services never call it."""
+        if self._db is not None:
+            await self._db.commit()
+
+    async def rollback(self) -> None:
+        if self._db is not None:
+            await self._db.rollback()
+
+    async def close(self) -> None:
+        if self._db is not None:
+            await self._db.close()
+            self._db = None
+
+    async def checkpoint(self) -> None:
+        """Commit what a job has done so far; a crash resumes from its own record of it. Only jobs have checkpoints."""
+        raise RuntimeError("only a background job has checkpoints: a request is one transaction")

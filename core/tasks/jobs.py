@@ -1,0 +1,204 @@
+"""Running one job: claim it under a lease, do its work and its "done" in one transaction, or give it back.
+
+A delivery is only a hint that a job may be due. Whoever claims the row runs it; every commit of the run checks that
+the lease is still its own, so that a worker which was thought dead and comes back can't write twice.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import msgspec
+import structlog
+from sqlalchemy import Integer, cast, func, literal, or_, select, update
+
+from core.db.database import Database
+from core.db.pages import CursorSigner
+from core.principal import Principal, PrincipalKind
+from core.tasks.context import Ctx
+from core.tasks.models import OutboxJob
+from core.tasks.registry import TaskRegistry
+
+log = structlog.get_logger()
+
+RETRY_SECONDS = (1, 5, 30, 120, 600, 3600)
+"""Patience between attempts of a job that raises; the last value repeats."""
+MAX_ATTEMPTS = 12
+ERROR_LENGTH = 2000
+
+
+class LeaseLost(Exception):
+    """Another worker holds the job by now; what this one did since its last checkpoint is rolled back."""
+
+
+class JobCtx(Ctx):
+    """A `Ctx` whose commits carry the job's lease."""
+
+    def __init__(self, *, job: OutboxJob, lease: UUID, lease_seconds: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._job = job
+        self._lease = lease
+        self._lease_seconds = lease_seconds
+
+    async def checkpoint(self) -> None:
+        await self._guard(leased_until=func.now() + timedelta(seconds=self._lease_seconds))
+        await self.db.commit()
+
+    async def finish(self) -> None:
+        await self._guard(done_at=func.now(), leased_until=None, lease=None, last_error=None)
+        await self.db.commit()
+
+    async def _guard(self, **values: Any) -> None:
+        """Update the job's row if the lease is ours. The row lock is held until the commit that follows."""
+        await self.db.flush()
+        result = await self.db.execute(
+            update(OutboxJob)
+            .where(
+                OutboxJob.organization_id == self._job.organization_id,
+                OutboxJob.id == self._job.id,
+                OutboxJob.lease == self._lease,
+                OutboxJob.done_at.is_(None),
+            )
+            .values(**values)
+            .returning(OutboxJob.id)
+            .execution_options(synchronize_session=False)
+        )
+        if result.first() is None:
+            raise LeaseLost(str(self._job.id))
+
+
+class JobRunner:
+    """Runs jobs by id. One for each worker process."""
+
+    def __init__(
+        self, *, database: Database, registry: TaskRegistry, signer: CursorSigner, lease_seconds: float
+    ) -> None:
+        self._database = database
+        self._registry = registry
+        self._signer = signer
+        self._lease_seconds = lease_seconds
+
+    async def run(self, job_id: UUID) -> None:
+        """Run the job if it is still to be done and nobody else holds it. Never raises for what the actor does."""
+        lease = uuid4()
+        job = await self._claim(job_id, lease)
+        if job is None:
+            return
+        bound = structlog.contextvars.bound_contextvars(
+            correlation_id=job.correlation_id,
+            organization_id=str(job.organization_id),
+            actor=job.actor,
+            job_id=str(job.id),
+        )
+        with bound:
+            await self._run_claimed(job, lease)
+
+    async def _run_claimed(self, job: OutboxJob, lease: UUID) -> None:
+        actor = self._registry.actors[job.actor]
+        principal = Principal(kind=PrincipalKind.JOB, organization_id=job.organization_id, user_id=job.user_id)
+        ctx = JobCtx(
+            job=job,
+            lease=lease,
+            lease_seconds=self._lease_seconds,
+            principal=principal,
+            database=self._database,
+            registry=self._registry,
+            signer=self._signer,
+            correlation_id=job.correlation_id,
+        )
+        try:
+            async with self._heartbeat(job, lease):
+                arguments = msgspec.convert(job.arguments, actor.arguments)
+                await actor.function(ctx, **{f: getattr(arguments, f) for f in actor.arguments.__struct_fields__})
+                await ctx.finish()
+            log.info("job.done", attempts=job.attempts)
+        except LeaseLost:
+            log.warning("job.lease_lost")
+        except Exception as error:
+            await ctx.rollback()
+            await self._give_back(job, lease, error)
+        finally:
+            await ctx.close()
+
+    async def _claim(self, job_id: UUID, lease: UUID) -> OutboxJob | None:
+        free = or_(OutboxJob.leased_until.is_(None), OutboxJob.leased_until < func.now())
+        locked = (
+            select(OutboxJob.organization_id, OutboxJob.id)
+            .where(
+                OutboxJob.id == job_id,
+                OutboxJob.done_at.is_(None),
+                OutboxJob.parked_at.is_(None),
+                OutboxJob.actor.in_(list(self._registry.actors)),
+                free,
+            )
+            .with_for_update(skip_locked=True)
+            .cte("locked")
+        )
+        statement = (
+            update(OutboxJob)
+            .where(OutboxJob.organization_id == locked.c.organization_id, OutboxJob.id == locked.c.id)
+            .values(
+                lease=lease,
+                leased_until=func.now() + timedelta(seconds=self._lease_seconds),
+                attempts=OutboxJob.attempts + 1,
+            )
+            .returning(OutboxJob)
+        )
+        async with self._database.system() as system:
+            return await system.scalar(statement)
+
+    @asynccontextmanager
+    async def _heartbeat(self, job: OutboxJob, lease: UUID) -> AsyncGenerator[None]:
+        """Keep the lease alive while the work goes on, from a connection of its own."""
+
+        async def beat() -> None:
+            while True:
+                await asyncio.sleep(self._lease_seconds / 3)
+                try:
+                    async with self._database.system() as system:
+                        await system.execute(
+                            update(OutboxJob)
+                            .where(
+                                OutboxJob.organization_id == job.organization_id,
+                                OutboxJob.id == job.id,
+                                OutboxJob.lease == lease,
+                            )
+                            .values(leased_until=func.now() + timedelta(seconds=self._lease_seconds))
+                        )
+                except Exception as error:  # the next beat may get through; the lease decides in the end
+                    log.warning("job.heartbeat_missed", error=str(error))
+
+        task = asyncio.create_task(beat())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _give_back(self, job: OutboxJob, lease: UUID, error: Exception) -> None:
+        """Have the job tried again later, or park it where it has failed often enough."""
+        park = job.attempts >= MAX_ATTEMPTS
+        log.error("job.failed", attempts=job.attempts, parked=park, exc_info=error)
+        seconds = RETRY_SECONDS[min(job.attempts, len(RETRY_SECONDS)) - 1]
+        async with self._database.system() as system:
+            await system.execute(
+                update(OutboxJob)
+                .where(
+                    OutboxJob.organization_id == job.organization_id,
+                    OutboxJob.id == job.id,
+                    OutboxJob.lease == lease,
+                    OutboxJob.done_at.is_(None),
+                )
+                .values(
+                    lease=None,
+                    leased_until=None,
+                    last_error=f"{type(error).__name__}: {error}".replace("\0", "")[:ERROR_LENGTH],
+                    not_before=func.now() + timedelta(seconds=seconds),
+                    sends=cast(literal(0), Integer),
+                    parked_at=func.now() if park else None,
+                )
+            )

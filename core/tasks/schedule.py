@@ -1,0 +1,102 @@
+"""The scheduler: fires each schedule once at its time, however many schedulers run and however long all were down."""
+
+import asyncio
+from datetime import datetime
+
+import structlog
+from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from core import clock
+from core.db.database import Database
+from core.ids import new_id
+from core.tasks.models import DomainEvent, OutboxJob, ScheduleState
+from core.tasks.registry import Schedule, TaskRegistry
+
+log = structlog.get_logger()
+
+TICK_SECONDS = 1.0
+KEEP_DONE = "7 days"
+KEEP_EVENTS = "90 days"
+SWEEP_EVERY_SECONDS = 600.0
+SWEEP_BATCH = 5000
+
+
+class Scheduler:
+    def __init__(self, *, database: Database, registry: TaskRegistry) -> None:
+        self._database = database
+        self._registry = registry
+
+    async def run(self) -> None:
+        """Fire and sweep until cancelled."""
+        loop = asyncio.get_running_loop()
+        swept_at = loop.time()
+        while True:
+            try:
+                await self.fire_due()
+                if loop.time() - swept_at > SWEEP_EVERY_SECONDS:
+                    await self.sweep()
+                    swept_at = loop.time()
+            except Exception as error:  # PostgreSQL is away: what is due stays due
+                log.warning("scheduler.stalled", error=f"{type(error).__name__}: {error}")
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def fire_due(self) -> list[str]:
+        """Enqueue every schedule that is due, one job for each active organization. Returns their names.
+
+        Times that passed while nothing ran are made up for by one firing, not by one for each.
+        """
+        fired: list[str] = []
+        for schedule in self._registry.schedules.values():
+            now = clock.now()
+            async with self._database.system() as system:
+                await system.execute(
+                    upsert(ScheduleState)
+                    .values(name=schedule.name, due_at=now + schedule.every)
+                    .on_conflict_do_nothing()
+                )
+                due = await system.scalar(
+                    select(ScheduleState.due_at)
+                    .where(ScheduleState.name == schedule.name, ScheduleState.due_at <= now)
+                    .with_for_update(skip_locked=True)
+                )
+                if due is None:
+                    continue
+                organizations = await system.scalars(
+                    text("SELECT id FROM core.organizations WHERE is_active AND NOT is_deleted")
+                )
+                jobs = [self._job(schedule, organization, now) for organization in organizations]
+                if jobs:
+                    await system.execute(insert(OutboxJob), jobs)
+                await system.execute(
+                    update(ScheduleState)
+                    .where(ScheduleState.name == schedule.name)
+                    .values(due_at=now + schedule.every, last_fired_at=now)
+                )
+            fired.append(schedule.name)
+        return fired
+
+    @staticmethod
+    def _job(schedule: Schedule, organization_id: object, now: datetime) -> dict[str, object]:
+        return {
+            "organization_id": organization_id,
+            "id": new_id(),
+            "actor": schedule.actor.name,
+            "queue": schedule.actor.queue,
+            "arguments": {},
+            "not_before": now,
+        }
+
+    async def sweep(self) -> None:
+        """Remove jobs done and events told long ago, a batch at a time, so that no lock is held for long."""
+        for model, condition in (
+            (OutboxJob, OutboxJob.done_at < func.now() - text(f"interval '{KEEP_DONE}'")),
+            (DomainEvent, DomainEvent.occurred_at < func.now() - text(f"interval '{KEEP_EVENTS}'")),
+        ):
+            async with self._database.system() as system:
+                old = select(model.organization_id, model.id).where(condition).limit(SWEEP_BATCH).cte("old")
+                await system.execute(
+                    delete(model)
+                    .where(model.organization_id == old.c.organization_id, model.id == old.c.id)
+                    .execution_options(synchronize_session=False)
+                )
