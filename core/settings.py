@@ -65,6 +65,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     body_limit: Bytes = 1_048_576
     """Largest request body in bytes; a route may declare its own."""
 
+    drain_seconds: Annotated[float, Meta(ge=0, le=60)] = 0
+    """Seconds between failing readiness and closing the port, for a load balancer to notice."""
+
     worker_threads: Count = 8
     """Jobs that one worker process runs at a time."""
     job_lease: Seconds = 15

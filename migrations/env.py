@@ -2,12 +2,14 @@
 
 from typing import Any, cast
 
+from advanced_alchemy.types import DateTimeUTC
 from alembic import context
 from sqlalchemy import Connection
 
 from core.db.migrations import VERSION_TABLE, MigrationSet
 from core.db.models import Base
 from core.db.operations import guard_new_tenant_tables
+from core.db.types import Xid8
 
 
 def _concerns(schema: str) -> Any:
@@ -26,6 +28,16 @@ def _include_object(schema: str) -> Any:
     return include_object
 
 
+def _render(kind: str, obj: Any, autogenerate: Any) -> Any:
+    """Revisions name plain column types, so that they still run when our own types have moved."""
+    if kind == "type" and isinstance(obj, DateTimeUTC):
+        return "sa.DateTime(timezone=True)"
+    if kind == "type" and isinstance(obj, Xid8):
+        autogenerate.imports.add("from core.db.types import Xid8")
+        return "Xid8()"
+    return False
+
+
 def run() -> None:
     migration_set = cast("MigrationSet", context.config.attributes["migration_set"])
     connection = cast("Connection", context.config.attributes["connection"])
@@ -37,6 +49,7 @@ def run() -> None:
         include_schemas=True,
         include_name=_concerns(migration_set.name),
         include_object=_include_object(migration_set.name),
+        render_item=_render,
         process_revision_directives=guard_new_tenant_tables,
         transaction_per_migration=True,
     )

@@ -108,6 +108,7 @@ def _engine(url: str, *, role: str, name: str, size: int) -> AsyncEngine:
         "postgresql+asyncpg://",
         async_creator=creator,
         poolclass=AsyncAdaptedQueuePool,
+        hide_parameters=True,  # an error's text goes to the log, and rows are people's
         pool_size=size,
         max_overflow=0,
         pool_timeout=5,

@@ -93,9 +93,7 @@ async def _ensure_roles(connection: AsyncConnection) -> None:
             EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$""")
         )
     missing = await connection.scalars(
-        text(
-            "SELECT rolname FROM pg_roles WHERE rolname = ANY(:roles) AND NOT pg_has_role(current_user, oid, 'SET')"
-        ),
+        text("SELECT rolname FROM pg_roles WHERE rolname = ANY(:roles) AND NOT pg_has_role(current_user, oid, 'SET')"),
         {"roles": [OWNER_ROLE, APP_ROLE, SYSTEM_ROLE]},
     )
     for role in missing.all():
@@ -138,7 +136,8 @@ async def upgrade(
                 text(f'GRANT SELECT ON "{migration_set.name}".{VERSION_TABLE} TO {APP_ROLE}, {SYSTEM_ROLE}')
             )
             await connection.commit()
-            say(f"{migration_set.name}: {before or 'nothing'} → {await connection.run_sync(current_revision, migration_set)}")
+            now = await connection.run_sync(current_revision, migration_set)
+            say(f"{migration_set.name}: {before or 'nothing'} → {now}")
 
 
 async def downgrade(url: str, migration_set: MigrationSet, *, to: str) -> None:
@@ -165,7 +164,9 @@ def _downgrade(connection: Connection, migration_set: MigrationSet, to: str) -> 
 
 def _revision(connection: Connection, migration_set: MigrationSet, message: str) -> Path:
     migration_set.directory.mkdir(parents=True, exist_ok=True)
-    numbers = [int(found[1]) for path in migration_set.directory.glob("*.py") if (found := re.match(r"(\d{4})_", path.name))]
+    numbers = [
+        int(found[1]) for path in migration_set.directory.glob("*.py") if (found := re.match(r"(\d{4})_", path.name))
+    ]
     script = command.revision(
         config_of(migration_set, connection),
         message=message,

@@ -1,11 +1,11 @@
-"""What every table inherits. A tenant table's key, organization, timestamps, version and row security come from here."""
+"""What every table inherits: a tenant table's key, organization, timestamps, version and row security."""
 
 from datetime import datetime
 from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 from advanced_alchemy.types import DateTimeUTC
-from sqlalchemy import Boolean, ForeignKeyConstraint, Index, Integer, MetaData, Text, UniqueConstraint, Uuid
+from sqlalchemy import Boolean, ForeignKeyConstraint, Index, Integer, MetaData, Text, UniqueConstraint, Uuid, func
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncAttrs
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
@@ -56,9 +56,9 @@ class TenantModel(Base):
     organization_id: Mapped[UUID] = mapped_column(primary_key=True, sort_order=-20)
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id, sort_order=-19)
     version: Mapped[int] = mapped_column(Integer, default=1, server_default="1", sort_order=900)
-    created_at: Mapped[datetime] = mapped_column(default=clock.now, server_default="now()", sort_order=901)
+    created_at: Mapped[datetime] = mapped_column(default=clock.now, server_default=func.now(), sort_order=901)
     updated_at: Mapped[datetime] = mapped_column(
-        default=clock.now, onupdate=clock.now, server_default="now()", sort_order=902
+        default=clock.now, onupdate=clock.now, server_default=func.now(), sort_order=902
     )
 
     def __init_subclass__(cls, *, schema: str | None = None, **kwargs: Any) -> None:

@@ -1,7 +1,7 @@
 """What our migrations can say beyond Alembic's own words; autogenerate writes these lines by itself.
 
-    op.guard_tenant_table("networking.contacts")          # forced row security, policies, grants
-    op.own_by_system("networking.find_contacts(text)")    # a definer function that must see past row security
+op.guard_tenant_table("networking.contacts")          # forced row security, policies, grants
+op.own_by_system("networking.find_contacts(text)")    # a definer function that must see past row security
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.autogenerate.rewriter import Rewriter
 from alembic.operations import MigrateOperation, Operations, ops
 
-from core.db.tenancy import SYSTEM_ROLE, guard_table
+from core.db.tenancy import APP_ROLE, SYSTEM_ROLE, guard_table
 
 
 @Operations.register_operation("guard_tenant_table")
@@ -41,7 +41,7 @@ class OwnBySystem(MigrateOperation):
 
     @classmethod
     def own_by_system(cls, operations: Operations, function: str) -> None:
-        """Hand a SECURITY DEFINER function to the system role, which has a policy that shows it every row.
+        """Hand a SECURITY DEFINER function to the system role, whose policy shows it every row, for the app to call.
 
         The function must carry its own tenant predicate, set its search_path, and stand on the list of the
         catalogue test.
@@ -53,6 +53,7 @@ class OwnBySystem(MigrateOperation):
 def _own_by_system(operations: Operations, operation: OwnBySystem) -> None:
     schema = operation.function.split(".", 1)[0]
     operations.execute(f"REVOKE ALL ON FUNCTION {operation.function} FROM PUBLIC")
+    operations.execute(f"GRANT EXECUTE ON FUNCTION {operation.function} TO {APP_ROLE}")
     operations.execute(f"GRANT CREATE ON SCHEMA {schema} TO {SYSTEM_ROLE}")
     operations.execute(f"ALTER FUNCTION {operation.function} OWNER TO {SYSTEM_ROLE}")
     operations.execute(f"REVOKE CREATE ON SCHEMA {schema} FROM {SYSTEM_ROLE}")
@@ -69,6 +70,7 @@ guard_new_tenant_tables = Rewriter()
 
 @guard_new_tenant_tables.rewrites(ops.CreateTableOp)
 def _guard_new_table(_context: Any, _revision: Any, operation: ops.CreateTableOp) -> Any:
-    if not operation.kw.get("info", {}).get("tenant"):
+    if not (operation.info or {}).get("tenant"):
         return operation
+    operation.info = None
     return [operation, GuardTenantTable(f"{operation.schema}.{operation.table_name}")]

@@ -3,13 +3,14 @@
 A module declares a list once and serves it with `ctx.page`:
 
     CONTACTS = ListQuery(
-        name="contacts",
-        columns=contact_columns(Contact),
-        where=[Contact.is_deleted == false()],
+        Contact,
+        columns=[Contact.id, Contact.email, Contact.created_at],
+        where=[~Contact.is_deleted],
         filters={"status": Contact.status == bindparam("status")},
         sorts={"created_at": Contact.created_at},
-        id=Contact.id,
     )
+
+Sorted columns must be among the columns shown, since the cursor takes its position from the last row's JSON.
 
 The cursor is opaque and signed for the tenant. It names the list, its order and its filters, so one that was forged,
 or taken from another list or another organization, is refused.
@@ -20,14 +21,17 @@ import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Integer, Text, and_, bindparam, cast, func, literal_column, or_, select, tuple_
+from sqlalchemy import ColumnElement, Integer, Text, and_, bindparam, func, literal_column, or_, select, tuple_
+from sqlalchemy import cast as sql_cast
 from sqlalchemy.orm import InstrumentedAttribute
 
-from core.db.reads import Read, ReadLane
+from core.db.models import TenantModel
+from core.db.reads import Read, ReadLane, mine
 from core.errors import FieldError, Invalid
 
 MAX_LIMIT = 200
@@ -82,25 +86,24 @@ class ListQuery:
 
     def __init__(
         self,
+        model: type[TenantModel],
         *,
-        name: str,
         columns: Sequence[ColumnElement[Any] | InstrumentedAttribute[Any]],
         sorts: Mapping[str, InstrumentedAttribute[Any]],
-        id: InstrumentedAttribute[Any],  # noqa: A002
         where: Sequence[ColumnElement[bool]] = (),
         filters: Mapping[str, ColumnElement[bool]] | None = None,
         default_sort: str = "-created_at",
     ) -> None:
-        self.name = name
+        self.name = f"{model.__table__.schema}.{model.__tablename__}"
         self.sorts = sorts
         self.default_sort = default_sort
         self._columns = columns
-        self._id = id
-        self._where = where
+        self._id = cast("InstrumentedAttribute[UUID]", model.id)
+        self._where = (mine(model), *where)
         self._filters = dict(filters or {})
         self._compile = lru_cache(maxsize=512)(self._compile_shape)
 
-    async def page(  # noqa: PLR0913
+    async def page(
         self,
         reads: ReadLane,
         signer: CursorSigner,
@@ -162,14 +165,9 @@ class ListQuery:
         if after != "start":
             conditions.append(self._after(column, descending=descending, from_null=after == "null"))
         order = [column.desc(), self._id.desc()] if descending else [column.asc(), self._id.asc()]
-        rows = (
-            select(*self._columns)
-            .where(*conditions)
-            .order_by(*order)
-            .limit(bindparam("fetch", type_=Integer))
-        )
+        rows = select(*self._columns).where(*conditions).order_by(*order).limit(bindparam("fetch", type_=Integer))
         page = rows.subquery("page")
-        return Read(select(cast(func.row_to_json(literal_column("page")), Text)).select_from(page))
+        return Read(select(sql_cast(func.row_to_json(literal_column("page")), Text)).select_from(page))
 
     def _after(self, column: InstrumentedAttribute[Any], *, descending: bool, from_null: bool) -> ColumnElement[bool]:
         """What comes after a position. PostgreSQL orders NULL above every value, in both directions."""

@@ -2,18 +2,23 @@
 
 A `Read` is made once (a module constant, or a cached function of the shape) and run many times:
 
-    CONTACT = Read(select(Contact.id, Contact.email).where(Contact.id == bindparam("id")))
+    CONTACT = Read(select(Contact.id, Contact.email).where(mine(Contact), Contact.id == bindparam("id")))
     row = await ctx.reads.first(CONTACT, id=contact_id)
+
+Row security is the second wall: SQL that was injected could set the tenant itself. The first wall is `mine`, the
+tenant predicate that every read carries; the lane binds it.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
+from uuid import UUID
 
 import asyncpg
-from sqlalchemy import Select
+from sqlalchemy import ColumnElement, Select, Uuid, bindparam
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
+from core.db.models import TenantModel
 from core.db.tenancy import TenantConnection, TenantContext
 
 type Row = asyncpg.Record
@@ -22,6 +27,12 @@ type ReadPool = "asyncpg.Pool[asyncpg.Record]"
 _DIALECT = PGDialect_asyncpg()
 ACQUIRE_SECONDS = 5.0
 STREAM_ROWS = 500
+TENANT = "tenant"
+
+
+def mine(model: type[TenantModel]) -> ColumnElement[bool]:
+    """The tenant predicate. Its value is bound by the lane, never by the caller."""
+    return model.organization_id == bindparam(TENANT, type_=Uuid())
 
 
 class Read:
@@ -33,9 +44,10 @@ class Read:
         compiled = statement.compile(dialect=_DIALECT)
         self.sql = str(compiled)
         self._names: Sequence[str] = compiled.positiontup or ()
-        self._defaults: dict[str, Any] = compiled.params
+        self._defaults: Mapping[str, Any] = compiled.params
 
-    def arguments(self, values: dict[str, Any]) -> list[Any]:
+    def arguments(self, tenant: UUID, values: dict[str, Any]) -> list[Any]:
+        values[TENANT] = tenant
         return [values[name] if name in values else self._defaults[name] for name in self._names]
 
 
@@ -61,14 +73,16 @@ class ReadLane:
 
     async def rows(self, read: Read, /, **values: Any) -> list[Row]:
         async with self._transaction() as connection:
-            return await connection.fetch(read.sql, *read.arguments(values))
+            return await connection.fetch(read.sql, *read.arguments(self._context.organization_id, values))
 
     async def first(self, read: Read, /, **values: Any) -> Row | None:
         async with self._transaction() as connection:
-            return await connection.fetchrow(read.sql, *read.arguments(values))
+            return await connection.fetchrow(read.sql, *read.arguments(self._context.organization_id, values))
 
     async def stream(self, read: Read, /, **values: Any) -> AsyncIterator[Row]:
         """Rows as PostgreSQL hands them over, a few hundred at a time: memory stays flat however many there are."""
         async with self._transaction() as connection:
-            async for row in connection.cursor(read.sql, *read.arguments(values), prefetch=STREAM_ROWS):
+            async for row in connection.cursor(
+                read.sql, *read.arguments(self._context.organization_id, values), prefetch=STREAM_ROWS
+            ):
                 yield row

@@ -7,7 +7,7 @@ Three roles, all without login; a login is made a member and each connection tak
 - `plugs_system` has policies of its own and is used in a few named places (sign-in look-up, relay, worker's claim).
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import asyncpg
@@ -18,7 +18,7 @@ APP_ROLE = "plugs_app"
 SYSTEM_ROLE = "plugs_system"
 
 CURRENT_ORGANIZATION = "nullif(current_setting('app.organization_id', true), '')::uuid"
-"""The tenant of the running transaction as SQL. After a transaction the setting is '' rather than NULL, hence nullif."""
+"""The tenant of the running transaction as SQL. After one the setting is '' rather than NULL, hence nullif."""
 
 
 class TenantContext(Struct, frozen=True, kw_only=True):
@@ -44,7 +44,13 @@ def _literal(text: str) -> str:
     return f"E'{escaped}'" if "\\" in escaped else f"'{escaped}'"
 
 
-class TenantConnection(asyncpg.Connection[asyncpg.Record]):
+if TYPE_CHECKING:
+    _Connection = asyncpg.Connection[asyncpg.Record]
+else:
+    _Connection = asyncpg.Connection  # generic for type checkers alone
+
+
+class TenantConnection(_Connection):
     """A connection whose tenant context rides on BEGIN, in the same round trip.
 
     Two guards keep tenants apart and each has a regression test: savepoints are passed through untouched, and
@@ -61,7 +67,7 @@ class TenantConnection(asyncpg.Connection[asyncpg.Record]):
         """The next transaction runs in this context; None means no tenant, and so no rows."""
         self._context_sql = "" if context is None else context.as_sql()
 
-    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
+    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109 # asyncpg's own signature
         if self._context_sql and not args and query.startswith("BEGIN"):
             query = f"{query.rstrip(';')};{self._context_sql}"
         return await super().execute(query, *args, timeout=timeout)

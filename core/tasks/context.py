@@ -33,7 +33,7 @@ class Ctx:
         principal: Principal,
         database: Database,
         registry: TaskRegistry,
-        signer: CursorSigner,
+        cursors: CursorSigner,
         correlation_id: str = "",
         providers: Mapping[type, object] | None = None,
     ) -> None:
@@ -42,7 +42,7 @@ class Ctx:
         self.log: FilteringBoundLogger = structlog.get_logger()
         self._database = database
         self._registry = registry
-        self._signer = signer
+        self._cursors = cursors
         self._providers = providers or {}
         self._tenant = TenantContext(
             organization_id=principal.organization_id, user_id=principal.user_id, correlation_id=correlation_id
@@ -82,7 +82,7 @@ class Ctx:
         """One page of a list, as the JSON of `Page`. A filter that is None is left out."""
         return await query.page(
             self.reads,
-            self._signer,
+            self._cursors,
             self.organization_id.bytes,
             sort=sort,
             limit=limit,

@@ -74,11 +74,11 @@ class JobRunner:
     """Runs jobs by id. One for each worker process."""
 
     def __init__(
-        self, *, database: Database, registry: TaskRegistry, signer: CursorSigner, lease_seconds: float
+        self, *, database: Database, registry: TaskRegistry, cursors: CursorSigner, lease_seconds: float
     ) -> None:
         self._database = database
         self._registry = registry
-        self._signer = signer
+        self._cursors = cursors
         self._lease_seconds = lease_seconds
 
     async def run(self, job_id: UUID) -> None:
@@ -106,7 +106,7 @@ class JobRunner:
             principal=principal,
             database=self._database,
             registry=self._registry,
-            signer=self._signer,
+            cursors=self._cursors,
             correlation_id=job.correlation_id,
         )
         try:

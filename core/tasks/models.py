@@ -8,20 +8,11 @@ from advanced_alchemy.types import DateTimeUTC
 from sqlalchemy import BigInteger, Identity, Index, Integer, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
-from sqlalchemy.types import UserDefinedType
 
 from core import clock
 from core.db.models import Base
+from core.db.types import Xid8
 from core.ids import new_id
-
-
-class Xid8(UserDefinedType[int]):
-    """PostgreSQL's 64-bit transaction id. Readers of the stream order by it and stop below the oldest one running."""
-
-    cache_ok = True
-
-    def get_col_spec(self, **_: Any) -> str:
-        return "xid8"
 
 
 class DomainEvent(Base):

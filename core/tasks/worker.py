@@ -1,4 +1,4 @@
-"""The worker process: Dramatiq's threads fetch deliveries, and the jobs run on one event loop beside relay and schedule.
+"""The worker process: Dramatiq's threads fetch deliveries; jobs, relay and schedule share one event loop.
 
 On SIGTERM it stops fetching, lets running jobs end, hands prefetched deliveries back and exits. A job that outlives
 the grace period is cut off and taken up again from its last checkpoint once its lease runs out.
@@ -26,9 +26,7 @@ log = structlog.get_logger()
 GRACE_SECONDS = 25.0
 
 
-def declare_actors(
-    broker: dramatiq.Broker, registry: TaskRegistry, run: Callable[[UUID], None]
-) -> None:
+def declare_actors(broker: dramatiq.Broker, registry: TaskRegistry, run: Callable[[UUID], None]) -> None:
     """Give Dramatiq an actor for each of ours. All do the same: run the job whose id they are handed."""
 
     def deliver(job_id: str) -> None:
@@ -37,9 +35,7 @@ def declare_actors(
     for queue in registry.queues:
         broker.declare_queue(queue)
     for name, actor in registry.actors.items():
-        dramatiq.Actor(
-            deliver, broker=broker, actor_name=name, queue_name=actor.queue, priority=0, options={}
-        )
+        dramatiq.Actor(deliver, broker=broker, actor_name=name, queue_name=actor.queue, priority=0, options={})
 
 
 class Worker:

@@ -1,0 +1,124 @@
+"""Assembles the API from settings, the core's features and the modules that were found."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from importlib.metadata import version
+
+import redis.asyncio
+from litestar import Litestar, Router
+from litestar.di import Provide
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from core.db.database import Database
+from core.db.migrations import pending_in
+from core.errors import Unavailable
+from core.http.access import RequestContexts, Services, provide_ctx
+from core.http.bodies import StrictBody
+from core.http.openapi import documentation_routes, prepare_openapi
+from core.http.parameters import note_known_parameters, refuse_unknown_parameters
+from core.http.problems import EXCEPTION_HANDLERS
+from core.identity.routes import identity_router
+from core.identity.service import Identity
+from core.identity.tokens import TokenSigner
+from core.observe.access import Access
+from core.observe.health import HealthChecks, ModuleHealth, health_router
+from core.observe.logs import configure_logs
+from core.observe.metrics import Metrics
+from core.permissions import permissions_by_role
+from core.plugs.discovery import Plug
+from core.runtime import Runtime, make_runtime
+from core.settings import load_settings
+from core.tasks.broker import Bell, redis_client
+
+VERSION = version("the-plugs")
+
+
+class Application:
+    """The ASGI application: Litestar with the access layer around all of it."""
+
+    def __init__(self, litestar: Litestar, runtime: Runtime, metrics: Metrics) -> None:
+        self.litestar = litestar
+        self.runtime = runtime
+        self._asgi: ASGIApp = Access(litestar, metrics=metrics)  # type: ignore[arg-type]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._asgi(scope, receive, send)
+
+
+def create_app(runtime: Runtime | None = None) -> Application:
+    """The application of `main.py`; tests hand in a runtime of their own."""
+    if runtime is None:
+        settings = load_settings()
+        configure_logs(style=settings.log_format, level=settings.log_level)
+        runtime = make_runtime(settings)
+    metrics = Metrics()
+    litestar = Litestar(
+        route_handlers=[
+            health_router(),
+            identity_router(),
+            *(_module_router(plug) for plug in runtime.plugs),
+            *documentation_routes(),
+        ],
+        lifespan=[_lifespan(runtime, metrics)],
+        middleware=[RequestContexts(registry=runtime.registry, cursors=runtime.cursors)],
+        dependencies={"ctx": Provide(provide_ctx, sync_to_thread=False)},
+        exception_handlers=EXCEPTION_HANDLERS,
+        before_request=refuse_unknown_parameters,
+        dto=StrictBody,
+        return_dto=None,
+        request_max_body_size=runtime.settings.body_limit,
+        openapi_config=None,
+    )
+    note_known_parameters(litestar)
+    prepare_openapi(litestar, version=VERSION)
+    return Application(litestar, runtime, metrics)
+
+
+def _module_router(plug: Plug) -> Router:
+    return Router(f"/api/v1/{plug.name}", route_handlers=list(plug.module.routes), tags=[plug.module.title])
+
+
+def _lifespan(runtime: Runtime, metrics: Metrics) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
+    """Opens what a serving process needs and leaves it in the application's state."""
+    settings = runtime.settings
+
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncGenerator[None]:
+        async with AsyncExitStack() as stack:
+            database = await stack.enter_async_context(runtime.open_database("api"))
+            client = redis_client(settings.redis_url)
+            stack.push_async_callback(client.aclose)
+            identity = Identity(
+                database=database,
+                signer=TokenSigner(settings.secret_key, access_seconds=settings.access_token_seconds),
+                refresh_seconds=settings.refresh_token_seconds,
+                permissions=permissions_by_role(runtime.permissions),
+            )
+            app.state.identity = identity
+            app.state.services = Services(
+                database=database,
+                authenticator=identity,
+                bell=Bell(client, namespace=settings.redis_namespace),
+            )
+            app.state.metrics = metrics
+            app.state.health = _health(runtime, database, client)
+            await stack.enter_async_context(runtime.plugs.lifespan())
+            yield
+
+    return lifespan
+
+
+def _health(runtime: Runtime, database: Database, client: "redis.asyncio.Redis") -> HealthChecks:
+    async def redis_answers() -> None:
+        await client.ping()
+
+    async def migrations_are_done() -> None:
+        async with database.system() as system:
+            connection = await system.connection()
+            if await connection.run_sync(pending_in, runtime.migration_sets):
+                raise Unavailable("A migration is pending")
+
+    modules = {plug.name: ModuleHealth(status="ok", version=plug.version) for plug in runtime.plugs} | {
+        bad.name: ModuleHealth(status="quarantined", reason=bad.reason) for bad in runtime.plugs.quarantined.values()
+    }
+    return HealthChecks(database=database.ping, redis=redis_answers, migrations=migrations_are_done, modules=modules)

@@ -1,0 +1,183 @@
+"""`plugs`: run The Plugs, migrate it, look after its tenants, and find out what is wrong.
+
+Commands import what they need when they run, so that `plugs --help` answers at once.
+"""
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import click
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(context_settings=CONTEXT, epilog="New here? `plugs up` starts everything with demo data.")
+@click.version_option(package_name="the-plugs", prog_name="plugs")
+def main() -> None:
+    """The Plugs: a B2B networking and event platform of pluggable modules.
+
+    Settings come from the environment and from `.env`; see `.env.example` for all of them.
+    """
+
+
+def fails_clearly[**P, R](command: Callable[P, R]) -> Callable[P, R]:
+    """What a person can mend is told in a sentence and ends with exit code 1, not with a trace."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        from asyncpg import InterfaceError, PostgresError
+        from redis.exceptions import RedisError
+        from sqlalchemy.exc import DBAPIError
+
+        from core.cli.common import CommandFailed
+        from core.local.server import ServerError
+        from core.settings import SettingsError
+
+        try:
+            return command(*args, **kwargs)
+        except (SettingsError, ServerError, CommandFailed) as error:
+            click.echo(str(error), err=True)
+        except (OSError, PostgresError, InterfaceError, RedisError, DBAPIError) as error:
+            click.echo(f"{type(error).__name__}: {error}\n`plugs doctor` looks into it.", err=True)
+        sys.exit(1)
+
+    return run
+
+
+@main.command()
+@fails_clearly
+def up() -> None:
+    """Start everything here: servers, migrations, demo data, API and worker.
+
+    Where DATABASE_URL or REDIS_URL is set, that server is used. Otherwise a real PostgreSQL and a real Redis start from
+    this environment, with their data under PLUGS_DATA_DIR, and the organizations `acme` and `globex` are made with
+    plausible contacts. Ctrl-C stops all of it.
+    """
+    from core.cli.up import run_everything
+
+    sys.exit(run_everything())
+
+
+@main.command()
+@click.option("--host", help="Address to listen on; PLUGS_HOST where not given.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on; PLUGS_PORT where not given.")
+@fails_clearly
+def serve(host: str | None, port: int | None) -> None:
+    """Serve the API from this process. Start more of them to use more processors."""
+    from core.cli.serving import serve_api
+
+    serve_api(host=host, port=port)
+
+
+@main.command()
+@fails_clearly
+def worker() -> None:
+    """Run background jobs, the relay and the scheduler. Any number may run side by side."""
+    from core.cli.serving import run_worker
+
+    run_worker()
+
+
+@main.command()
+@click.argument("module", required=False)
+@click.option("--to", default="head", show_default=True, help="A revision of MODULE, or `head`.")
+@click.option("--down", metavar="REVISION", help="Take MODULE back to REVISION: a number, `-1`, or `base`.")
+@fails_clearly
+def migrate(module: str | None, to: str, down: str | None) -> None:
+    """Bring the database to what the code expects.
+
+    \b
+    plugs migrate                        all modules, dependencies first
+    plugs migrate networking             one module
+    plugs migrate networking --down -1   one step back
+    """
+    from core.cli.database import migrate_database
+
+    migrate_database(module, to=to, down=down)
+
+
+@main.command()
+@click.argument("module")
+@click.argument("message")
+@fails_clearly
+def makemigration(module: str, message: str) -> None:
+    """Write the revision that takes MODULE's tables to what its models say.
+
+    \b
+    plugs makemigration networking "tags on contacts"
+
+    Read what it wrote before you commit it: renames look like a drop and an add.
+    """
+    from core.cli.database import write_migration
+
+    write_migration(module, message)
+
+
+@main.command()
+@fails_clearly
+def modules() -> None:
+    """List the modules that were found, and those that were set aside and why."""
+    from core.cli.reports import list_modules
+
+    list_modules()
+
+
+@main.group()
+def tenants() -> None:
+    """Look after the organizations of this deployment."""
+
+
+@tenants.command("create")
+@click.argument("slug")
+@click.option("--name", help="The organization's full name; the slug where not given.")
+@click.option("--owner", required=True, metavar="EMAIL", help="Address that the owner signs in with.")
+@click.password_option(envvar="PLUGS_OWNER_PASSWORD", help="The owner's password; asked for where not given.")
+@fails_clearly
+def create_tenant(slug: str, name: str | None, owner: str, password: str) -> None:
+    """Make an organization with its owner.
+
+    \b
+    plugs tenants create acme --name "Acme Corporation" --owner ada@acme.example
+    """
+    from core.cli.database import make_tenant
+
+    make_tenant(slug, name=name or slug, owner=owner, password=password)
+
+
+@tenants.command("list")
+@fails_clearly
+def list_tenants() -> None:
+    """List all organizations."""
+    from core.cli.database import show_tenants
+
+    show_tenants()
+
+
+@main.command()
+@fails_clearly
+def seed() -> None:
+    """Add the demo organizations to a local database. Refused in production. Does nothing where they exist."""
+    from core.cli.database import seed_demo
+
+    seed_demo()
+
+
+@main.command()
+@click.option("--output", type=click.Path(dir_okay=False, writable=True), help="A file instead of the terminal.")
+@fails_clearly
+def openapi(output: str | None) -> None:
+    """Print the OpenAPI document. Needs no database."""
+    from core.cli.reports import print_openapi
+
+    print_openapi(output)
+
+
+@main.command()
+@fails_clearly
+def doctor() -> None:
+    """Find out what is wrong here, and how to mend it. Exit code 1 where something is."""
+    from core.cli.doctor import examine
+
+    sys.exit(examine())

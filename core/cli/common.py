@@ -1,0 +1,23 @@
+"""What several commands share."""
+
+from core.observe.logs import configure_logs
+from core.runtime import Runtime, make_runtime
+from core.settings import VARIABLES, Settings, load_settings
+
+
+class CommandFailed(Exception):
+    """Told to the person as it is."""
+
+
+def load_runtime(*, quiet: bool = False) -> Runtime:
+    settings = load_settings()
+    configure_logs(style=settings.log_format, level="error" if quiet else settings.log_level)
+    return make_runtime(settings)
+
+
+def need(settings: Settings, *fields: str) -> None:
+    """Raises `CommandFailed` that names what is not set."""
+    if missing := [VARIABLES[field] for field in fields if not getattr(settings, field)]:
+        raise CommandFailed(
+            f"{' and '.join(missing)} must be set. `plugs up` starts local servers by itself and needs neither."
+        )

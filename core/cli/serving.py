@@ -1,0 +1,92 @@
+"""`plugs serve` and `plugs worker`."""
+
+import asyncio
+import signal
+from contextlib import AsyncExitStack
+from types import FrameType
+
+import uvicorn
+
+from core.app import Application, create_app
+from core.cli.common import load_runtime, need
+from core.runtime import Runtime
+from core.tasks.broker import make_broker, redis_client
+from core.tasks.jobs import JobRunner
+from core.tasks.relay import Doorbell, Relay
+from core.tasks.schedule import Scheduler
+from core.tasks.worker import Worker
+
+GRACE_SECONDS = 25
+DOORBELL_SECONDS = 5.0
+
+
+class DrainingServer(uvicorn.Server):
+    """On SIGTERM, readiness fails first; the port closes after the drain time, and requests in flight finish."""
+
+    def __init__(self, config: uvicorn.Config, application: Application, *, drain_seconds: float) -> None:
+        super().__init__(config)
+        self._application = application
+        self._drain_seconds = drain_seconds
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        health = self._application.litestar.state.get("health")
+        first = health is not None and not health.stopping
+        if health is not None:
+            health.stopping = True
+        if first and self._drain_seconds and sig == signal.SIGTERM:
+            asyncio.get_running_loop().call_later(self._drain_seconds, super().handle_exit, sig, frame)
+        else:
+            super().handle_exit(sig, frame)
+
+
+def serve_api(*, host: str | None, port: int | None) -> None:
+    runtime = load_runtime()
+    settings = runtime.settings
+    need(settings, "database_url", "redis_url")
+    application = create_app(runtime)
+    config = uvicorn.Config(
+        application,  # type: ignore[arg-type]
+        host=host or settings.host,
+        port=port or settings.port,
+        loop="uvloop",
+        http="httptools",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    DrainingServer(config, application, drain_seconds=settings.drain_seconds).run()
+
+
+def run_worker() -> None:
+    runtime = load_runtime()
+    need(runtime.settings, "database_url", "redis_url")
+    asyncio.run(_work(runtime))
+
+
+async def _work(runtime: Runtime) -> None:
+    settings = runtime.settings
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(runtime.open_database("worker"))
+        await stack.enter_async_context(runtime.plugs.lifespan())
+        client = redis_client(settings.redis_url, seconds=DOORBELL_SECONDS)
+        stack.push_async_callback(client.aclose)
+        broker = make_broker(settings.redis_url, namespace=settings.redis_namespace)
+        stack.callback(broker.close)
+        worker = Worker(
+            broker=broker,
+            registry=runtime.registry,
+            runner=JobRunner(
+                database=database,
+                registry=runtime.registry,
+                cursors=runtime.cursors,
+                lease_seconds=settings.job_lease,
+            ),
+            relay=Relay(
+                database=database, registry=runtime.registry, broker=broker, resend_after=settings.resend_after
+            ),
+            scheduler=Scheduler(database=database, registry=runtime.registry),
+            doorbell=Doorbell(client, namespace=settings.redis_namespace, poll=settings.relay_poll),
+            threads=settings.worker_threads,
+        )
+        await worker.run()

@@ -1,0 +1,136 @@
+"""`plugs up`: everything in one supervised process tree."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import asyncpg
+import click
+
+from core.cli.common import CommandFailed
+from core.db.migrations import upgrade
+from core.demo import ORGANIZATIONS, make_demo, owner_of
+from core.local.postgres import LocalPostgres
+from core.local.redis import LocalRedis
+from core.local.supervisor import Service, Supervisor
+from core.observe.logs import configure_logs
+from core.runtime import Runtime, make_runtime
+from core.settings import VARIABLES, Environment, Settings, load_settings
+
+DATABASE = "plugs"
+PROBE_SECONDS = 0.5
+
+
+def run_everything() -> int:
+    """Returns the exit code, once everything has stopped."""
+    settings = load_settings()
+    if settings.environment is Environment.PRODUCTION:
+        raise CommandFailed("`plugs up` is for one machine; in production run `plugs serve` and `plugs worker`")
+    configure_logs(style=settings.log_format, level="warning")
+    _refuse_taken_port(settings)
+    _end_in_order_on_signals()
+    click.echo("The Plugs: starting …")
+    with ExitStack() as stack:
+        servers: list[LocalPostgres | LocalRedis] = []
+        own_database = not settings.database_url
+        changes: dict[str, str] = {}
+        if own_database:
+            postgres = LocalPostgres(settings.data_dir / "postgres")
+            stack.callback(postgres.stop)
+            changes["database_url"] = asyncio.run(_ensure_database(postgres.start()))
+            servers.append(postgres)
+        if not settings.redis_url:
+            redis = LocalRedis(settings.data_dir / "redis")
+            stack.callback(redis.stop)
+            changes["redis_url"] = redis.start()
+            servers.append(redis)
+        environment = _environment_of(changes)
+        runtime = make_runtime(load_settings({**os.environ, **environment}))
+        asyncio.run(_prepare(runtime, demo=own_database))
+        plugs = Path(sys.executable).with_name("plugs")
+        return Supervisor(click.echo).run(
+            [
+                Service("api", [str(plugs), "serve"], env=environment, ready=lambda: _is_ready(settings)),
+                Service("worker", [str(plugs), "worker"], env=environment),
+            ],
+            servers=servers,
+            on_ready=lambda: click.echo(_welcome(settings, demo=own_database)),
+        )
+
+
+def _environment_of(changes: Mapping[str, str]) -> dict[str, str]:
+    """What the local servers' addresses are, as variables for our children."""
+    return {VARIABLES[field]: value for field, value in changes.items()}
+
+
+def _refuse_taken_port(settings: Settings) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise CommandFailed(
+                f"Port {settings.port} on {settings.host} can't be used: {error.strerror}. "
+                f"Choose another: PLUGS_PORT={settings.port + 1} make run"
+            ) from error
+
+
+def _end_in_order_on_signals() -> None:
+    """Until the supervisor takes over, a signal unwinds the stack, so that servers already started are stopped."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(0))
+
+
+async def _ensure_database(url: str) -> str:
+    connection = await asyncpg.connect(url)
+    try:
+        if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
+            await connection.execute(f"CREATE DATABASE {DATABASE}")
+    finally:
+        await connection.close()
+    return url.replace("/postgres?", f"/{DATABASE}?", 1)
+
+
+async def _prepare(runtime: Runtime, *, demo: bool) -> None:
+    await upgrade(runtime.settings.owner_url, runtime.migration_sets, say=lambda line: click.echo(f"  migrated {line}"))
+    if not demo:
+        return
+    async with runtime.open_database("seed") as database:
+        for slug in await make_demo(runtime, database):
+            click.echo(f"  made demo organization {slug}")
+
+
+def _is_ready(settings: Settings) -> bool:
+    host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host  # noqa: S104
+    try:
+        with urlopen(f"http://{host}:{settings.port}/health/ready", timeout=PROBE_SECONDS) as answer:
+            return answer.status == 200
+    except (URLError, OSError):
+        return False
+
+
+def _welcome(settings: Settings, *, demo: bool) -> str:
+    base = f"http://{settings.host}:{settings.port}"
+    lines = [
+        "",
+        f"The Plugs is ready at {base}",
+        f"  documentation   {base}/docs  and  {base}/redoc",
+        f"  health          {base}/health",
+    ]
+    if demo:
+        owners = " or ".join(owner_of(slug) for slug in ORGANIZATIONS)
+        lines += [
+            f"  sign in as      {owners}",
+            f"  password        {settings.demo_password}",
+            f"  first request   curl -s {base}/api/v1/auth/login -H 'content-type: application/json' \\",
+            f'                    -d \'{{"email": "{owner_of("acme")}", "password": "{settings.demo_password}"}}\'',
+        ]
+    lines += ["Ctrl-C stops everything.", ""]
+    return "\n".join(lines)

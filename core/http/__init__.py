@@ -1,0 +1,1 @@
+"""HTTP: problems, authentication, the context of a request, bodies and OpenAPI."""

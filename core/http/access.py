@@ -1,0 +1,150 @@
+"""From a request to its `Ctx`: who asks, for which organization, in one transaction that ends before the answer starts.
+
+The middleware authenticates, makes the context, and commits the write lane at the moment a successful answer would
+begin; where the commit fails, the client gets the error instead of the success.
+"""
+
+from typing import Any, Protocol, cast
+
+import structlog
+from litestar import Request
+from litestar.connection import ASGIConnection
+from litestar.enums import ScopeType
+from litestar.handlers import BaseRouteHandler
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, Guard, Message, Receive, Scope, Send
+from msgspec import Struct
+
+from core.db.database import Database
+from core.db.pages import CursorSigner
+from core.errors import Forbidden, Unauthenticated
+from core.http.problems import answer_for
+from core.permissions import Permission
+from core.principal import Principal
+from core.tasks.broker import Bell
+from core.tasks.context import Ctx
+from core.tasks.registry import TaskRegistry
+
+CTX = "ctx"
+FIRST_ERROR = 400
+
+
+class Authenticator(Protocol):
+    async def authenticate(self, bearer: str) -> Principal:
+        """Raises `Unauthenticated` for a token that doesn't count, whatever the reason."""
+        ...
+
+
+class Services(Struct, frozen=True, kw_only=True):
+    """What the process opened at start-up; the lifespan leaves it in `app.state.services`."""
+
+    database: Database
+    authenticator: Authenticator
+    bell: Bell
+
+
+class RequestContexts(ASGIMiddleware):
+    """Gives each request its `Ctx` and keeps its write lane."""
+
+    scopes = (ScopeType.HTTP,)
+
+    def __init__(self, *, registry: TaskRegistry, cursors: CursorSigner) -> None:
+        self._registry = registry
+        self._cursors = cursors
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        bearer = _bearer(scope)
+        if bearer is None or scope["route_handler"].opt.get("public"):
+            await next_app(scope, receive, send)
+            return
+        services: Services = scope["litestar_app"].state.services
+        try:
+            principal = await services.authenticator.authenticate(bearer)
+        except Exception as error:
+            await answer_for(error, scope).send(send)
+            return
+        ctx = Ctx(
+            principal=principal,
+            database=services.database,
+            registry=self._registry,
+            cursors=self._cursors,
+            correlation_id=str(scope["state"].get("correlation_id", "")),
+        )
+        scope["user"] = principal
+        scope["state"][CTX] = ctx
+        structlog.contextvars.bind_contextvars(
+            organization_id=str(principal.organization_id), user_id=str(principal.user_id)
+        )
+        try:
+            await next_app(scope, receive, _committing(ctx, services.bell, scope, send))
+        finally:
+            await ctx.close()
+
+
+def _committing(ctx: Ctx, bell: Bell, scope: Scope, send: Send) -> Send:
+    """Holds the answer's start back until the commit; after a failed one the client gets the problem instead."""
+    replaced = False
+
+    async def send_after_commit(message: Message) -> None:
+        nonlocal replaced
+        if message["type"] == "http.response.start":
+            try:
+                await _end_transaction(ctx, succeeded=message["status"] < FIRST_ERROR)
+            except Exception as error:
+                replaced = True
+                await answer_for(error, scope).send(send)
+            else:
+                if ctx.has_jobs:
+                    bell.ring()
+        if not replaced:
+            await send(message)
+
+    return send_after_commit
+
+
+async def _end_transaction(ctx: Ctx, *, succeeded: bool) -> None:
+    if succeeded:
+        await ctx.commit()
+    else:
+        await ctx.rollback()
+
+
+def _bearer(scope: Scope) -> str | None:
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            kind, _, token = value.decode("latin-1").partition(" ")
+            return token.strip() if kind.lower() == "bearer" else ""
+    return None
+
+
+def provide_ctx(request: Request[Any, Any, Any]) -> Ctx:
+    """The one dependency of a handler. Raises `Unauthenticated` where nobody is signed in."""
+    ctx = request.scope["state"].get(CTX)
+    if ctx is None:
+        raise Unauthenticated
+    return cast("Ctx", ctx)
+
+
+def requires(permission: Permission) -> Guard:
+    """A guard: only a principal that holds this permission may call the route."""
+
+    def guard(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+        _principal_of(connection, permission.name)
+
+    guard.permission = permission  # pyright: ignore[reportFunctionMemberAccess]
+    return guard
+
+
+def signed_in(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+    """A guard for what everybody may do with their own account."""
+    _principal_of(connection, None)
+
+
+def _principal_of(connection: ASGIConnection[Any, Any, Any, Any], permission: str | None) -> Principal:
+    ctx = connection.scope["state"].get(CTX)
+    if ctx is None:
+        raise Unauthenticated
+    principal = cast("Ctx", ctx).principal
+    if permission is not None and not principal.may(permission):
+        raise Forbidden(f"This needs the permission {permission}")
+    return principal

@@ -1,0 +1,1 @@
+"""Identity: organizations, people, memberships, sessions and tokens."""

@@ -1,0 +1,74 @@
+"""What goes in and out of the identity routes."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from msgspec import Meta, Struct
+
+from core.identity.passwords import MAX_LENGTH, MIN_LENGTH
+from core.text import Email, ShortText
+
+type Slug = Annotated[str, Meta(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,48}[a-z0-9])?$", examples=["acme"])]
+type NewPassword = Annotated[
+    str, Meta(min_length=MIN_LENGTH, max_length=MAX_LENGTH, pattern=r"^[^\u0000]*$", examples=["correct-horse-battery"])
+]
+type Password = Annotated[str, Meta(min_length=1, max_length=MAX_LENGTH, pattern=r"^[^\u0000]*$")]
+type OpaqueToken = Annotated[str, Meta(min_length=1, max_length=512, pattern=r"^[!-~]+$")]
+
+
+class RegisterIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A new person and their new organization."""
+
+    email: Email
+    password: NewPassword
+    first_name: ShortText
+    last_name: ShortText
+    organization_name: ShortText
+    organization_slug: Slug
+
+
+class RegisterAccepted(Struct, frozen=True, kw_only=True):
+    """The same answer whether or not the address or the short name was free."""
+
+    status: Literal["accepted"] = "accepted"
+
+
+class LoginIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    email: Email
+    password: Password
+    organization: Slug | None = None
+    """Which organization to enter, for members of several; the person's own where absent."""
+
+
+class RefreshIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    refresh_token: OpaqueToken
+
+
+class TokenPair(Struct, frozen=True, kw_only=True):
+    access_token: str
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105
+    expires_in: int
+    """Seconds until the access token ends."""
+    refresh_token: str
+
+
+class OrganizationOut(Struct, frozen=True, kw_only=True):
+    id: UUID
+    name: str
+    slug: str
+    subscription_plan: str
+
+
+class Me(Struct, frozen=True, kw_only=True):
+    """The signed-in person, in the organization they entered."""
+
+    id: UUID
+    email: str
+    first_name: str
+    last_name: str
+    is_verified: bool
+    created_at: datetime
+    organization: OrganizationOut
+    role: str
+    permissions: list[str]

@@ -1,0 +1,125 @@
+"""Health: liveness asks nothing outside the process, readiness asks PostgreSQL, the rest is for people."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Literal
+
+from litestar import Response, Router, get
+from litestar.datastructures import State
+from msgspec import Struct
+
+from core.observe.metrics import CONTENT_TYPE_LATEST, Metrics
+
+CHECK_SECONDS = 2.0
+
+type Check = Callable[[], Awaitable[None]]
+
+
+class Health(Struct, frozen=True, kw_only=True):
+    """The state of one part, or of the whole."""
+
+    status: Literal["ok", "degraded", "failing"]
+    milliseconds: float | None = None
+    reason: str | None = None
+
+
+class ModuleHealth(Struct, frozen=True, kw_only=True):
+    status: Literal["ok", "quarantined"]
+    version: str | None = None
+    reason: str | None = None
+
+
+class HealthReport(Struct, frozen=True, kw_only=True):
+    status: Literal["ok", "degraded", "failing"]
+    parts: dict[str, Health]
+    modules: dict[str, ModuleHealth]
+
+
+class HealthChecks:
+    """What `/health` asks. Readiness fails while `stopping` is set, so that no new request comes in."""
+
+    def __init__(
+        self, *, database: Check, redis: Check, migrations: Check, modules: Mapping[str, ModuleHealth]
+    ) -> None:
+        self.stopping = False
+        self.database = database
+        self.redis = redis
+        self.migrations = migrations
+        self.modules = dict(modules)
+
+    async def ask(self, check: Check) -> Health:
+        started = time.perf_counter()
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                await check()
+        except Exception as error:  # whatever is wrong, saying so is what this is for
+            return Health(status="failing", reason=type(error).__name__)
+        return Health(status="ok", milliseconds=round((time.perf_counter() - started) * 1000, 2))
+
+
+PUBLIC: dict[str, Any] = {"public": True}
+OK, FAILING = 200, 503
+
+
+def _answer[T: Health | HealthReport](body: T) -> Response[T]:
+    return Response(body, status_code=FAILING if body.status == "failing" else OK)
+
+
+@get("/health/live", operation_id="health_live", summary="Is this process alive?", opt=PUBLIC)
+async def live() -> Health:
+    return Health(status="ok")
+
+
+@get("/health/ready", operation_id="health_ready", summary="Should this process get requests?", opt=PUBLIC)
+async def ready(state: State) -> Response[Health]:
+    checks: HealthChecks = state.health
+    if checks.stopping:
+        return _answer(Health(status="failing", reason="stopping"))
+    database = await checks.ask(checks.database)
+    return _answer(database if database.status == "failing" else await checks.ask(checks.migrations))
+
+
+@get("/health", operation_id="health", summary="All parts and modules at a glance", opt=PUBLIC)
+async def overview(state: State) -> Response[HealthReport]:
+    checks: HealthChecks = state.health
+    database, redis, migrations = await asyncio.gather(
+        checks.ask(checks.database), checks.ask(checks.redis), checks.ask(checks.migrations)
+    )
+    parts = {"database": database, "redis": redis, "migrations": migrations}
+    if database.status == "failing":
+        status = "failing"
+    elif any(part.status != "ok" for part in parts.values()) or any(m.status != "ok" for m in checks.modules.values()):
+        status = "degraded"
+    else:
+        status = "ok"
+    return _answer(HealthReport(status=status, parts=parts, modules=checks.modules))
+
+
+@get(
+    ["/health/db", "/api/v1/health/database"],
+    operation_id="health_database",
+    summary="Does PostgreSQL answer?",
+    opt=PUBLIC,
+)
+async def database_health(state: State) -> Response[Health]:
+    checks: HealthChecks = state.health
+    return _answer(await checks.ask(checks.database))
+
+
+@get("/api/v1/health/redis", operation_id="health_redis", summary="Does Redis answer?", opt=PUBLIC)
+async def redis_health(state: State) -> Response[Health]:
+    checks: HealthChecks = state.health
+    return _answer(await checks.ask(checks.redis))
+
+
+@get("/metrics", operation_id="metrics", summary="Prometheus metrics", opt=PUBLIC, media_type="text/plain")
+async def metrics_page(state: State) -> Response[bytes]:
+    metrics: Metrics = state.metrics
+    return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+
+
+def health_router() -> Router:
+    return Router(
+        "/", route_handlers=[live, ready, overview, database_health, redis_health, metrics_page], tags=["Health"]
+    )

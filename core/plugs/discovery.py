@@ -1,0 +1,186 @@
+"""Discovery: modules are found by entry point and imported one by one; a bad one is set aside with its reason."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from graphlib import CycleError, TopologicalSorter
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+import pluggy
+import structlog
+from msgspec import Struct
+
+from core.db.migrations import MigrationSet
+from core.permissions import Permission
+from core.plugs import hookspecs
+from core.plugs.manifest import ManifestError, Module
+from core.tasks.context import Ctx
+from core.tasks.registry import Actor, Schedule
+
+log = structlog.get_logger()
+
+GROUP = "plugs.modules"
+
+
+class Plug(Struct, frozen=True, kw_only=True):
+    """A module that was found and can serve."""
+
+    module: Module
+    package: str
+    distribution: str
+    version: str
+    directory: Path
+
+    @property
+    def name(self) -> str:
+        return self.module.name
+
+    @property
+    def migrations(self) -> MigrationSet | None:
+        directory = self.directory / "migrations"
+        return MigrationSet(name=self.name, directory=directory) if directory.is_dir() else None
+
+
+class Quarantined(Struct, frozen=True, kw_only=True):
+    """A module that was found and can't serve."""
+
+    name: str
+    distribution: str
+    reason: str
+
+
+class Plugs:
+    """All modules of this process, those they depend on first."""
+
+    def __init__(self, plugs: Iterable[Plug], quarantined: Iterable[Quarantined] = ()) -> None:
+        self.quarantined = {bad.name: bad for bad in quarantined}
+        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self._manager.add_hookspecs(hookspecs)
+        sound = {plug.name: plug for plug in plugs if self._take_hooks(plug)}
+        self.plugs = {plug.name: plug for plug in self._in_order(sound)}
+
+    def __iter__(self) -> Any:
+        return iter(self.plugs.values())
+
+    @property
+    def permissions(self) -> list[Permission]:
+        return [permission for plug in self.plugs.values() for permission in plug.module.permissions]
+
+    @property
+    def actors(self) -> list[Actor]:
+        return [a for plug in self.plugs.values() for a in (*plug.module.actors, *plug.module.subscribers)]
+
+    @property
+    def schedules(self) -> list[Schedule]:
+        return [schedule for plug in self.plugs.values() for schedule in plug.module.schedules]
+
+    @property
+    def migration_sets(self) -> list[MigrationSet]:
+        return [found for plug in self.plugs.values() if (found := plug.migrations) is not None]
+
+    def set_aside(self, plug: Plug, reason: str) -> None:
+        log.error("module.quarantined", module=plug.name, distribution=plug.distribution, reason=reason)
+        self.quarantined[plug.name] = Quarantined(name=plug.name, distribution=plug.distribution, reason=reason)
+
+    def _take_hooks(self, plug: Plug) -> bool:
+        """Register the module's hooks; a hook that no hookspec knows is a spelling mistake, and sets it aside."""
+        if plug.module.hooks is None:
+            return True
+        self._manager.register(plug.module.hooks, name=plug.name)
+        try:
+            self._manager.check_pending()
+        except pluggy.PluginValidationError as error:
+            self._manager.unregister(name=plug.name)
+            self.set_aside(plug, str(error))
+            return False
+        return True
+
+    def _in_order(self, sound: dict[str, Plug]) -> list[Plug]:
+        """Dependencies first. A module whose requirement is missing, or in a cycle, is set aside, and so are those
+        that require it."""
+        while True:
+            lacking = {
+                name: missing
+                for name, plug in sound.items()
+                if (missing := [required for required in plug.module.requires if required not in sound])
+            }
+            for name, missing in lacking.items():
+                self.set_aside(sound.pop(name), f"requires {', '.join(missing)}, which is not here")
+            if lacking:
+                continue
+            graph = {n: {*p.module.requires, *(o for o in p.module.optional if o in sound)} for n, p in sound.items()}
+            try:
+                return [sound[name] for name in TopologicalSorter(graph).static_order()]
+            except CycleError as error:
+                cycle: list[str] = error.args[1]
+                for name in set(cycle):
+                    self.set_aside(sound.pop(name), f"depends on itself: {' → '.join(reversed(cycle))}")
+
+    async def ask_each(self, hook_name: str, call: Callable[[Callable[..., Any]], Awaitable[None]]) -> None:
+        """Call one hook of every module in dependency order; one that raises is logged and the rest go on."""
+        for name, function in self._hooks(hook_name):
+            try:
+                await call(function)
+            except Exception as error:
+                log.exception("hook.failed", module=name, hook=hook_name, exc_info=error)
+
+    async def seed_demo(self, ctx: Ctx) -> None:
+        """Let every module add its demo data. Here an error is not contained: half a demo helps nobody."""
+        for _, function in self._hooks("seed_demo"):
+            await function(ctx=ctx)
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        """Open every module's lifespan; one that can't be opened is logged and the process serves without it."""
+        async with AsyncExitStack() as stack:
+
+            async def enter(function: Callable[[], AbstractAsyncContextManager[None]]) -> None:
+                await stack.enter_async_context(function())
+
+            await self.ask_each("lifespan", enter)
+            yield
+
+    def _hooks(self, hook_name: str) -> list[tuple[str, Callable[..., Any]]]:
+        caller: pluggy.HookCaller = getattr(self._manager.hook, hook_name)
+        by_name = {implementation.plugin_name: implementation.function for implementation in caller.get_hookimpls()}
+        return [(name, by_name[name]) for name in self.plugs if name in by_name]
+
+
+def discover(points: Iterable[EntryPoint] | None = None) -> Plugs:
+    """Find every installed module. Importing them does no I/O; whatever one raises, the others serve."""
+    found: dict[str, Plug] = {}
+    bad: list[Quarantined] = []
+    for point in sorted(entry_points(group=GROUP) if points is None else points, key=lambda point: point.name):
+        distribution = point.dist.name if point.dist else "unknown"
+        try:
+            plug = _load(point)
+            if plug.name in found:
+                raise ManifestError(f"{found[plug.name].distribution} already provides a module of this name")
+            found[plug.name] = plug
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a module that exits at import must not take the process with it
+            reason = f"{type(error).__name__}: {error}"
+            log.error("module.quarantined", module=point.name, distribution=distribution, reason=reason)  # noqa: TRY400
+            bad.append(Quarantined(name=point.name, distribution=distribution, reason=reason))
+    return Plugs(found.values(), bad)
+
+
+def _load(point: EntryPoint) -> Plug:
+    module = point.load()
+    if not isinstance(module, Module):
+        raise ManifestError(f"{point.value} is not a Module")
+    if module.name != point.name:
+        raise ManifestError(f"the entry point is named {point.name!r} and the module {module.name!r}")
+    file = import_module(point.module).__file__
+    if file is None:
+        raise ManifestError(f"{point.module} has no file")
+    return Plug(
+        module=module,
+        package=point.module,
+        distribution=point.dist.name if point.dist else "unknown",
+        version=point.dist.version if point.dist else "0",
+        directory=Path(file).parent,
+    )

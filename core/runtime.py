@@ -1,0 +1,52 @@
+"""What every process of a deployment is made of: the settings and the modules that were found."""
+
+from contextlib import AbstractAsyncContextManager
+from functools import cached_property
+
+from msgspec import Struct
+
+from core.db.database import Database, open_database
+from core.db.migrations import ENVIRONMENT, MigrationSet
+from core.db.pages import CursorSigner
+from core.permissions import Permission
+from core.plugs.discovery import Plugs, discover
+from core.settings import Settings
+from core.tasks.registry import TaskRegistry
+
+CORE_MIGRATIONS = MigrationSet(name="core", directory=ENVIRONMENT / "versions")
+
+
+class Runtime(Struct, frozen=True, kw_only=True, dict=True):
+    settings: Settings
+    plugs: Plugs
+
+    @cached_property
+    def registry(self) -> TaskRegistry:
+        return TaskRegistry(self.plugs.actors, self.plugs.schedules)
+
+    @cached_property
+    def permissions(self) -> list[Permission]:
+        return self.plugs.permissions
+
+    @cached_property
+    def cursors(self) -> CursorSigner:
+        return CursorSigner(self.settings.secret_key)
+
+    @property
+    def migration_sets(self) -> list[MigrationSet]:
+        """Core first, then the modules in dependency order."""
+        return [CORE_MIGRATIONS, *self.plugs.migration_sets]
+
+    def open_database(self, name: str) -> AbstractAsyncContextManager[Database]:
+        return open_database(
+            app_url=self.settings.database_url,
+            system_url=self.settings.system_url,
+            pool=self.settings.database_pool,
+            name=f"plugs:{name}",
+        )
+
+
+def make_runtime(settings: Settings, plugs: Plugs | None = None) -> Runtime:
+    import core.identity.models  # noqa: F401, PLC0415 # its tables belong to the metadata that migrations compare
+
+    return Runtime(settings=settings, plugs=plugs or discover())

@@ -1,0 +1,121 @@
+"""The one page that a module imports from. What is here is public and stays; nothing else is.
+
+from core.sdk import Ctx, Event, Module, Permission, TenantModel, actor, get, post, requires, subscribe
+"""
+
+from litestar import Response, delete, get, patch, post, put
+from litestar.datastructures import UploadFile
+from litestar.enums import RequestEncodingType
+from litestar.params import Body, Parameter
+from litestar.response import Stream
+from sqlalchemy.orm import Mapped, mapped_column
+
+from core import clock
+from core.db.models import (
+    Json,
+    OptionalPii,
+    Pii,
+    SoftDelete,
+    SubjectId,
+    TenantModel,
+    tenant_index,
+    tenant_reference,
+    tenant_unique,
+)
+from core.db.pages import DEFAULT_LIMIT, ListQuery, Page
+from core.db.reads import Read, ReadLane, Row, mine
+from core.errors import (
+    Conflict,
+    FieldError,
+    Forbidden,
+    Invalid,
+    Malformed,
+    NotFound,
+    PlugsError,
+    PreconditionFailed,
+    TooLarge,
+    Unavailable,
+)
+from core.http.access import requires
+from core.http.bodies import convert_strictly, field_errors
+from core.http.conditions import check_if_match, etag_of
+from core.http.responses import IfMatch, Limit, PageCursor, json_bytes, tagged
+from core.ids import new_id
+from core.permissions import Permission, Role
+from core.plugs.hookspecs import hook
+from core.plugs.manifest import Module
+from core.principal import Principal
+from core.tasks.context import Ctx
+from core.tasks.registry import Actor, Event, Schedule, actor, subscribe
+from core.text import Email, LongText, OptionalText, Phone, ShortText, Url
+
+__all__ = [
+    "DEFAULT_LIMIT",
+    "Actor",
+    "Body",
+    "Conflict",
+    "Ctx",
+    "Email",
+    "Event",
+    "FieldError",
+    "Forbidden",
+    "IfMatch",
+    "Invalid",
+    "Json",
+    "Limit",
+    "ListQuery",
+    "LongText",
+    "Malformed",
+    "Mapped",
+    "Module",
+    "NotFound",
+    "OptionalPii",
+    "OptionalText",
+    "Page",
+    "PageCursor",
+    "Parameter",
+    "Permission",
+    "Phone",
+    "Pii",
+    "PlugsError",
+    "PreconditionFailed",
+    "Principal",
+    "Read",
+    "ReadLane",
+    "RequestEncodingType",
+    "Response",
+    "Role",
+    "Row",
+    "Schedule",
+    "ShortText",
+    "SoftDelete",
+    "Stream",
+    "SubjectId",
+    "TenantModel",
+    "TooLarge",
+    "Unavailable",
+    "UploadFile",
+    "Url",
+    "actor",
+    "check_if_match",
+    "clock",
+    "convert_strictly",
+    "delete",
+    "etag_of",
+    "field_errors",
+    "get",
+    "hook",
+    "json_bytes",
+    "mapped_column",
+    "mine",
+    "new_id",
+    "patch",
+    "post",
+    "put",
+    "requires",
+    "subscribe",
+    "tagged",
+    "tenant_index",
+    "tenant_reference",
+    "tenant_unique",
+]

@@ -1,0 +1,24 @@
+"""Networking: the people an organization wants to reach, knows, and has won, and what happened with them."""
+
+from core.sdk import Module
+from modules.networking import contract, hooks
+from modules.networking.actors import run_import
+from modules.networking.permissions import PERMISSIONS
+from modules.networking.routes import ROUTES
+
+module = Module(
+    name="networking",
+    title="Networking",
+    permissions=PERMISSIONS,
+    emits=[
+        contract.ContactCreated,
+        contract.ContactUpdated,
+        contract.ContactDeleted,
+        contract.ContactRestored,
+        contract.InteractionLogged,
+        contract.ContactsImported,
+    ],
+    routes=ROUTES,
+    actors=[run_import],
+    hooks=hooks,
+)

@@ -1,0 +1,43 @@
+"""What other modules may import of networking: the events that they can follow."""
+
+from uuid import UUID
+
+from core.sdk import Event
+
+
+class ContactCreated(Event, frozen=True, kw_only=True):
+    """Emitted for a contact that a person adds, not for each row of an import: see `ContactsImported`."""
+
+    type = "networking.contact_created"
+    contact_id: UUID
+
+
+class ContactUpdated(Event, frozen=True, kw_only=True):
+    type = "networking.contact_updated"
+    contact_id: UUID
+    changed: list[str]
+    """Names of the fields whose values differ now."""
+
+
+class ContactDeleted(Event, frozen=True, kw_only=True):
+    type = "networking.contact_deleted"
+    contact_id: UUID
+
+
+class ContactRestored(Event, frozen=True, kw_only=True):
+    type = "networking.contact_restored"
+    contact_id: UUID
+
+
+class InteractionLogged(Event, frozen=True, kw_only=True):
+    type = "networking.interaction_logged"
+    interaction_id: UUID
+    contact_id: UUID
+    interaction_type: str
+
+
+class ContactsImported(Event, frozen=True, kw_only=True):
+    type = "networking.contacts_imported"
+    import_id: UUID
+    created: int
+    failed: int

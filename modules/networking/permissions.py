@@ -1,0 +1,9 @@
+"""What may be done in networking."""
+
+from core.sdk import Permission, Role
+
+READ = Permission("networking:read", "See contacts and interactions")
+WRITE = Permission("networking:write", "Add and change contacts and interactions")
+IMPORT = Permission("networking:import", "Import contacts from files", least=Role.MEMBER)
+EXPORT = Permission("networking:export", "Take all contacts out as a file", least=Role.MANAGER)
+PERMISSIONS = (READ, WRITE, IMPORT, EXPORT)

@@ -1,0 +1,6 @@
+"""Routes of networking, one file per resource."""
+
+from modules.networking.routes.contacts import CONTACT_ROUTES
+from modules.networking.routes.imports import IMPORT_ROUTES
+
+ROUTES = (*CONTACT_ROUTES, *IMPORT_ROUTES)

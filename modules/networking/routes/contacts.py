@@ -1,0 +1,168 @@
+"""Contacts and their interactions: who may, what comes in, which service, what goes out."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from core.sdk import (
+    DEFAULT_LIMIT,
+    Ctx,
+    IfMatch,
+    Limit,
+    Page,
+    PageCursor,
+    Parameter,
+    Response,
+    Stream,
+    delete,
+    get,
+    json_bytes,
+    patch,
+    post,
+    requires,
+    tagged,
+)
+from modules.networking.exporting import export_contacts
+from modules.networking.permissions import EXPORT, READ, WRITE
+from modules.networking.queries import CONTACTS, DELETED_CONTACTS, INTERACTIONS, search_terms
+from modules.networking.schemas import ContactIn, ContactOut, ContactPatch, InteractionIn, InteractionOut
+from modules.networking.services import contacts, interactions
+from modules.networking.values import ContactStatus, ContactType, Priority
+from modules.networking.views import contact_out, interaction_out
+
+Text = Annotated[str | None, Parameter(min_length=1, max_length=200)]
+Search = Annotated[
+    str | None, Parameter(min_length=1, max_length=200, description="Words that name, company, title or e-mail hold")
+]
+ContactSort = Literal[
+    "created_at", "-created_at",
+    "updated_at", "-updated_at",
+    "first_name", "-first_name",
+    "last_name", "-last_name",
+    "company", "-company",
+    "lead_score", "-lead_score",
+    "last_interaction", "-last_interaction",
+]  # fmt: skip
+InteractionSort = Literal["interaction_date", "-interaction_date", "created_at", "-created_at"]
+
+
+@post("/contacts", operation_id="create_contact", summary="Add a contact", guards=[requires(WRITE)])
+async def create_contact(ctx: Ctx, data: ContactIn) -> Response[ContactOut]:
+    contact = await contacts.create_contact(ctx, data)
+    return tagged(contact_out(contact), version=contact.version, status_code=201)
+
+
+@get("/contacts", operation_id="list_contacts", summary="List, filter and search contacts", guards=[requires(READ)])
+async def list_contacts(
+    ctx: Ctx,
+    contact_type: ContactType | None = None,
+    status: ContactStatus | None = None,
+    priority: Priority | None = None,
+    industry: Text = None,
+    q: Search = None,
+    is_deleted: bool = False,
+    sort: ContactSort = "-created_at",
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: PageCursor = None,
+) -> Response[Page[ContactOut]]:
+    page = await ctx.page(
+        DELETED_CONTACTS if is_deleted else CONTACTS,
+        sort=sort,
+        limit=limit,
+        cursor=cursor,
+        contact_type=contact_type,
+        status=status,
+        priority=priority,
+        industry=industry,
+        q=search_terms(q),
+    )
+    return json_bytes(page)
+
+
+@get(
+    "/contacts/export.csv",
+    operation_id="export_contacts",
+    summary="All contacts that fit the filters, as CSV",
+    media_type="text/csv",
+    guards=[requires(EXPORT)],
+)
+async def export_contacts_csv(
+    ctx: Ctx,
+    contact_type: ContactType | None = None,
+    status: ContactStatus | None = None,
+    priority: Priority | None = None,
+    industry: Text = None,
+    q: Search = None,
+) -> Stream:
+    rows = export_contacts(ctx, contact_type=contact_type, status=status, priority=priority, industry=industry, q=q)
+    headers = {"Content-Disposition": 'attachment; filename="contacts.csv"', "X-Content-Type-Options": "nosniff"}
+    return Stream(rows, media_type="text/csv; charset=utf-8", headers=headers)
+
+
+@get("/contacts/{id:uuid}", operation_id="get_contact", summary="One contact", guards=[requires(READ)])
+async def get_contact(ctx: Ctx, id: UUID) -> Response[ContactOut]:  # noqa: A002
+    contact = await contacts.find_contact(ctx, id)
+    return tagged(contact_out(contact), version=contact.version)
+
+
+@patch("/contacts/{id:uuid}", operation_id="update_contact", summary="Change a contact", guards=[requires(WRITE)])
+async def update_contact(ctx: Ctx, id: UUID, data: ContactPatch, if_match: IfMatch = None) -> Response[ContactOut]:  # noqa: A002
+    contact = await contacts.update_contact(ctx, id, data, if_match=if_match)
+    return tagged(contact_out(contact), version=contact.version)
+
+
+@delete("/contacts/{id:uuid}", operation_id="delete_contact", summary="Delete a contact", guards=[requires(WRITE)])
+async def delete_contact(ctx: Ctx, id: UUID, if_match: IfMatch = None) -> None:  # noqa: A002
+    await contacts.delete_contact(ctx, id, if_match=if_match)
+
+
+@post(
+    "/contacts/{id:uuid}/restore",
+    operation_id="restore_contact",
+    summary="Bring a deleted contact back",
+    status_code=200,
+    guards=[requires(WRITE)],
+)
+async def restore_contact(ctx: Ctx, id: UUID) -> Response[ContactOut]:  # noqa: A002
+    contact = await contacts.restore_contact(ctx, id)
+    return tagged(contact_out(contact), version=contact.version)
+
+
+@post(
+    "/contacts/{id:uuid}/interactions",
+    operation_id="log_interaction",
+    summary="Log or schedule an interaction",
+    guards=[requires(WRITE)],
+)
+async def log_interaction(ctx: Ctx, id: UUID, data: InteractionIn) -> Response[InteractionOut]:  # noqa: A002
+    interaction = await interactions.log_interaction(ctx, id, data)
+    return tagged(interaction_out(interaction), version=interaction.version, status_code=201)
+
+
+@get(
+    "/contacts/{id:uuid}/interactions",
+    operation_id="list_interactions",
+    summary="What happened with a contact",
+    guards=[requires(READ)],
+)
+async def list_interactions(
+    ctx: Ctx,
+    id: UUID,  # noqa: A002
+    sort: InteractionSort = "-interaction_date",
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: PageCursor = None,
+) -> Response[Page[InteractionOut]]:
+    await contacts.find_contact(ctx, id)
+    return json_bytes(await ctx.page(INTERACTIONS, sort=sort, limit=limit, cursor=cursor, contact_id=id))
+
+
+CONTACT_ROUTES = (
+    create_contact,
+    list_contacts,
+    export_contacts_csv,
+    get_contact,
+    update_contact,
+    delete_contact,
+    restore_contact,
+    log_interaction,
+    list_interactions,
+)

@@ -1,0 +1,168 @@
+"""What goes in and out of networking's routes."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from core.sdk import Email, LongText, OptionalText, Phone, ShortText, UploadFile, Url
+from modules.networking.values import (
+    ContactStatus,
+    ContactType,
+    ImportState,
+    InteractionStatus,
+    InteractionType,
+    Priority,
+)
+
+type MetadataKey = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[^\u0000]*$")]
+type Metadata = Annotated[dict[MetadataKey, None | bool | int | float | LongText], Meta(max_length=100)]
+"""Values of the client's own: flat, so that they can be filtered, exported and shown."""
+type Moment = Annotated[datetime, Meta(tz=True, examples=["2026-03-01T09:30:00+01:00"])]
+
+
+class ContactIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A new contact. A first name is enough."""
+
+    first_name: ShortText
+    last_name: OptionalText | None = None
+    email: Email | None = None
+    phone: Phone | None = None
+    company: OptionalText | None = None
+    job_title: OptionalText | None = None
+    linkedin_url: Url | None = None
+    bio: LongText | None = None
+    avatar_url: Url | None = None
+    contact_type: ContactType = ContactType.TARGET
+    status: ContactStatus = ContactStatus.NEW_CLIENT
+    priority: Priority = Priority.MEDIUM
+    business_type: OptionalText | None = None
+    network_type: OptionalText | None = None
+    industry: OptionalText | None = None
+    notes: LongText | None = None
+    metadata: Metadata = {}
+
+
+class ContactPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A change: only what is sent is changed, and null empties what may be empty."""
+
+    first_name: ShortText | UnsetType = UNSET
+    last_name: OptionalText | None | UnsetType = UNSET
+    email: Email | None | UnsetType = UNSET
+    phone: Phone | None | UnsetType = UNSET
+    company: OptionalText | None | UnsetType = UNSET
+    job_title: OptionalText | None | UnsetType = UNSET
+    linkedin_url: Url | None | UnsetType = UNSET
+    bio: LongText | None | UnsetType = UNSET
+    avatar_url: Url | None | UnsetType = UNSET
+    contact_type: ContactType | UnsetType = UNSET
+    status: ContactStatus | UnsetType = UNSET
+    priority: Priority | UnsetType = UNSET
+    business_type: OptionalText | None | UnsetType = UNSET
+    network_type: OptionalText | None | UnsetType = UNSET
+    industry: OptionalText | None | UnsetType = UNSET
+    notes: LongText | None | UnsetType = UNSET
+    metadata: Metadata | UnsetType = UNSET
+
+
+class ContactOut(Struct, frozen=True, kw_only=True):
+    id: UUID
+    organization_id: UUID
+    version: int
+    created_by: UUID | None
+    updated_by: UUID | None
+    first_name: str
+    last_name: str | None
+    email: str | None
+    phone: str | None
+    company: str | None
+    job_title: str | None
+    linkedin_url: str | None
+    bio: str | None
+    avatar_url: str | None
+    contact_type: ContactType
+    status: ContactStatus
+    priority: Priority
+    business_type: str | None
+    network_type: str | None
+    industry: str | None
+    notes: str | None
+    metadata: Metadata
+    lead_score: int
+    last_interaction: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    is_deleted: bool
+    deleted_at: datetime | None
+
+
+class InteractionIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Something that happened with a contact, or is planned to."""
+
+    interaction_type: InteractionType
+    interaction_date: Moment
+    subject: OptionalText | None = None
+    description: LongText | None = None
+    outcome: LongText | None = None
+    status: InteractionStatus = InteractionStatus.COMPLETED
+    metadata: Metadata = {}
+
+
+class InteractionOut(Struct, frozen=True, kw_only=True):
+    id: UUID
+    organization_id: UUID
+    version: int
+    contact_id: UUID
+    user_id: UUID | None
+    interaction_type: InteractionType
+    subject: str | None
+    description: str | None
+    outcome: str | None
+    interaction_date: datetime
+    status: InteractionStatus
+    metadata: Metadata
+    created_at: datetime
+    updated_at: datetime
+    is_deleted: bool
+    deleted_at: datetime | None
+
+
+class ImportUpload(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The file to import: CSV with a header line, in UTF-8, UTF-16 or Windows-1252."""
+
+    file: UploadFile
+
+
+class ImportErrorOut(Struct, frozen=True, kw_only=True):
+    """Why one value was not taken; the other rows are imported all the same."""
+
+    line: int
+    """Line of the file, the header being line 1; a row that spans lines counts from its first."""
+    column: str
+    """The column's name in the file, or empty where the row as a whole is wrong."""
+    code: str
+    reason: str
+
+
+class ImportOut(Struct, frozen=True, kw_only=True):
+    """The state of an import. Ask again until `state` is `done` or `failed`."""
+
+    id: UUID
+    version: int
+    file_name: str
+    file_bytes: int
+    state: ImportState
+    rows_total: int | None
+    """Null until the file was counted."""
+    rows_done: int
+    rows_created: int
+    rows_failed: int
+    reason: str | None
+    created_by: UUID | None
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    errors: list[ImportErrorOut]
+    """The first hundred; all of them are at `/imports/{id}/errors`."""

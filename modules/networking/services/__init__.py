@@ -1,0 +1,1 @@
+"""The business rules of networking, one file per resource."""

@@ -1,0 +1,26 @@
+"""Rows as their response Structs."""
+
+from msgspec import convert
+
+from modules.networking.models import Contact, ContactImport, ContactImportError, ContactInteraction
+from modules.networking.schemas import ContactOut, ImportErrorOut, ImportOut, InteractionOut
+
+
+def _shown[T](row: object, kind: type[T], **others: object) -> T:
+    """Struct fields by the row's attribute of the same name; `metadata`, which SQLAlchemy keeps for itself, apart."""
+    fields: tuple[str, ...] = kind.__struct_fields__  # type: ignore[attr-defined]
+    values = {name: getattr(row, "metadata_" if name == "metadata" else name) for name in fields if name not in others}
+    return convert(values | others, kind)
+
+
+def contact_out(contact: Contact) -> ContactOut:
+    return _shown(contact, ContactOut)
+
+
+def interaction_out(interaction: ContactInteraction) -> InteractionOut:
+    return _shown(interaction, InteractionOut)
+
+
+def import_out(job: ContactImport, errors: list[ContactImportError]) -> ImportOut:
+    shown = [_shown(error, ImportErrorOut) for error in errors]
+    return _shown(job, ImportOut, errors=shown)
