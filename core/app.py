@@ -68,6 +68,7 @@ def create_app(runtime: Runtime | None = None) -> Application:
         return_dto=None,
         request_max_body_size=runtime.settings.body_limit,
         openapi_config=None,
+        logging_config=None,
     )
     note_known_parameters(litestar)
     prepare_openapi(litestar, version=VERSION)

@@ -8,11 +8,15 @@ from msgspec import Struct
 from core.db.database import Database, open_database
 from core.db.migrations import ENVIRONMENT, MigrationSet
 from core.db.pages import CursorSigner
+from core.identity import models as identity_models
 from core.permissions import Permission
 from core.plugs.discovery import Plugs, discover
 from core.settings import Settings
+from core.tasks import models as task_models
 from core.tasks.registry import TaskRegistry
 
+CORE_TABLES = (identity_models, task_models)
+"""Importing them puts the core's tables into the metadata that migrations are compared with."""
 CORE_MIGRATIONS = MigrationSet(name="core", directory=ENVIRONMENT / "versions")
 
 
@@ -47,6 +51,4 @@ class Runtime(Struct, frozen=True, kw_only=True, dict=True):
 
 
 def make_runtime(settings: Settings, plugs: Plugs | None = None) -> Runtime:
-    import core.identity.models  # noqa: F401, PLC0415 # its tables belong to the metadata that migrations compare
-
     return Runtime(settings=settings, plugs=plugs or discover())

@@ -5,8 +5,7 @@ from core.sdk import Ctx, Event, Module, Permission, TenantModel, actor, get, po
 
 from litestar import Response, delete, get, patch, post, put
 from litestar.datastructures import UploadFile
-from litestar.enums import RequestEncodingType
-from litestar.params import Body, Parameter
+from litestar.params import FromPath, FromQuery, JSONBody, MultipartBody, QueryParameter
 from litestar.response import Stream
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -36,6 +35,7 @@ from core.errors import (
     TooLarge,
     Unavailable,
 )
+from core.http.access import InjectedCtx as Ctx
 from core.http.access import requires
 from core.http.bodies import convert_strictly, field_errors
 from core.http.conditions import check_if_match, etag_of
@@ -45,22 +45,23 @@ from core.permissions import Permission, Role
 from core.plugs.hookspecs import hook
 from core.plugs.manifest import Module
 from core.principal import Principal
-from core.tasks.context import Ctx
 from core.tasks.registry import Actor, Event, Schedule, actor, subscribe
 from core.text import Email, LongText, OptionalText, Phone, ShortText, Url
 
 __all__ = [
     "DEFAULT_LIMIT",
     "Actor",
-    "Body",
     "Conflict",
     "Ctx",
     "Email",
     "Event",
     "FieldError",
     "Forbidden",
+    "FromPath",
+    "FromQuery",
     "IfMatch",
     "Invalid",
+    "JSONBody",
     "Json",
     "Limit",
     "ListQuery",
@@ -68,21 +69,21 @@ __all__ = [
     "Malformed",
     "Mapped",
     "Module",
+    "MultipartBody",
     "NotFound",
     "OptionalPii",
     "OptionalText",
     "Page",
     "PageCursor",
-    "Parameter",
     "Permission",
     "Phone",
     "Pii",
     "PlugsError",
     "PreconditionFailed",
     "Principal",
+    "QueryParameter",
     "Read",
     "ReadLane",
-    "RequestEncodingType",
     "Response",
     "Role",
     "Row",

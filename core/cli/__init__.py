@@ -6,7 +6,6 @@ Commands import what they need when they run, so that `plugs --help` answers at 
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
 
 import click
 

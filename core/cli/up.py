@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from types import FrameType
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -85,7 +86,11 @@ def _refuse_taken_port(settings: Settings) -> None:
 def _end_in_order_on_signals() -> None:
     """Until the supervisor takes over, a signal unwinds the stack, so that servers already started are stopped."""
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit(0))
+        signal.signal(number, _leave)
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    sys.exit(0)
 
 
 async def _ensure_database(url: str) -> str:

@@ -4,7 +4,7 @@ The write lane is a SQLAlchemy session on the primary; the read lane runs compil
 `plugs_app` within a tenant. `system()` acts as `plugs_system`; its few callers are named in SECURITY tests.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, cast
 
@@ -39,10 +39,9 @@ async def connect(url: str, *, role: str | None, name: str) -> TenantConnection:
     }
     if role is not None:
         server_settings["role"] = role
-    connection = await asyncpg.connect(
+    return await asyncpg.connect(
         url, timeout=CONNECT_SECONDS, connection_class=TenantConnection, server_settings=server_settings
     )
-    return cast("TenantConnection", connection)
 
 
 class _SyncTenantSession(Session):
@@ -82,7 +81,7 @@ class Database:
 
 
 @asynccontextmanager
-async def open_database(*, app_url: str, system_url: str, pool: int, name: str) -> AsyncIterator[Database]:
+async def open_database(*, app_url: str, system_url: str, pool: int, name: str) -> AsyncGenerator[Database]:
     """Open the pools. `pool` bounds the connections of each lane; `name` shows in pg_stat_activity."""
     async with AsyncExitStack() as stack:
         app = _engine(app_url, role=APP_ROLE, name=f"{name}:write", size=pool)

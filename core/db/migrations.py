@@ -6,7 +6,7 @@ once do the work once.
 """
 
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -63,7 +63,7 @@ def head_of(migration_set: MigrationSet) -> str | None:
 
 
 @asynccontextmanager
-async def owner_connection(url: str) -> AsyncIterator[AsyncConnection]:
+async def owner_connection(url: str) -> AsyncGenerator[AsyncConnection]:
     """A connection that acts as the owner role and holds the migration lock. Makes the roles where they are missing."""
 
     async def creator() -> "asyncpg.Connection[asyncpg.Record]":

@@ -21,8 +21,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, cast
-from uuid import UUID
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -90,7 +89,7 @@ class ListQuery:
         *,
         columns: Sequence[ColumnElement[Any] | InstrumentedAttribute[Any]],
         sorts: Mapping[str, InstrumentedAttribute[Any]],
-        where: Sequence[ColumnElement[bool]] = (),
+        where: Sequence[ColumnElement[bool] | InstrumentedAttribute[bool]] = (),
         filters: Mapping[str, ColumnElement[bool]] | None = None,
         default_sort: str = "-created_at",
     ) -> None:
@@ -98,7 +97,7 @@ class ListQuery:
         self.sorts = sorts
         self.default_sort = default_sort
         self._columns = columns
-        self._id = cast("InstrumentedAttribute[UUID]", model.id)
+        self._id = model.id
         self._where = (mine(model), *where)
         self._filters = dict(filters or {})
         self._compile = lru_cache(maxsize=512)(self._compile_shape)

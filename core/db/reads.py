@@ -40,7 +40,7 @@ class Read:
 
     __slots__ = ("_defaults", "_names", "sql")
 
-    def __init__(self, statement: Select[Any]) -> None:
+    def __init__(self, statement: Select[*tuple[Any, ...]]) -> None:
         compiled = statement.compile(dialect=_DIALECT)
         self.sql = str(compiled)
         self._names: Sequence[str] = compiled.positiontup or ()

@@ -4,15 +4,17 @@ The middleware authenticates, makes the context, and commits the write lane at t
 begin; where the commit fails, the client gets the error instead of the success.
 """
 
+from collections.abc import Callable
 from typing import Any, Protocol, cast
 
 import structlog
 from litestar import Request
 from litestar.connection import ASGIConnection
+from litestar.di import NamedDependency
 from litestar.enums import ScopeType
 from litestar.handlers import BaseRouteHandler
 from litestar.middleware import ASGIMiddleware
-from litestar.types import ASGIApp, Guard, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from msgspec import Struct
 
 from core.db.database import Database
@@ -27,6 +29,8 @@ from core.tasks.registry import TaskRegistry
 
 CTX = "ctx"
 FIRST_ERROR = 400
+
+type RouteGuard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], None]
 
 
 class Authenticator(Protocol):
@@ -117,6 +121,10 @@ def _bearer(scope: Scope) -> str | None:
     return None
 
 
+InjectedCtx = NamedDependency[Ctx]
+"""What a handler's `ctx: Ctx` is; elsewhere it is a plain `Ctx`."""
+
+
 def provide_ctx(request: Request[Any, Any, Any]) -> Ctx:
     """The one dependency of a handler. Raises `Unauthenticated` where nobody is signed in."""
     ctx = request.scope["state"].get(CTX)
@@ -125,7 +133,7 @@ def provide_ctx(request: Request[Any, Any, Any]) -> Ctx:
     return cast("Ctx", ctx)
 
 
-def requires(permission: Permission) -> Guard:
+def requires(permission: Permission) -> RouteGuard:
     """A guard: only a principal that holds this permission may call the route."""
 
     def guard(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:

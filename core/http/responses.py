@@ -3,14 +3,14 @@
 from typing import Annotated, Any, cast
 
 from litestar import Response
-from litestar.params import Parameter
+from litestar.params import HeaderParameter, QueryParameter
 
 from core.db.pages import MAX_LIMIT
 from core.http.conditions import etag_of
 
-Limit = Annotated[int, Parameter(ge=1, le=MAX_LIMIT, description="Rows on a page")]
-PageCursor = Annotated[str | None, Parameter(min_length=1, max_length=2000, description="`next_cursor` of a page")]
-IfMatch = Annotated[str | None, Parameter(header="If-Match", max_length=200, description="The ETag that was read")]
+Limit = Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="Rows on a page")]
+PageCursor = Annotated[str | None, QueryParameter(min_length=1, max_length=2000, description="`next_cursor` of a page")]
+IfMatch = Annotated[str | None, HeaderParameter(name="If-Match", max_length=200, description="The ETag that was read")]
 
 
 def json_bytes(body: bytes) -> Response[Any]:

@@ -2,11 +2,12 @@
 
 from litestar import Router, get, post
 from litestar.datastructures import State
+from litestar.params import JSONBody
 
+from core.http.access import InjectedCtx as Ctx
 from core.http.access import signed_in
 from core.identity.schemas import LoginIn, Me, RefreshIn, RegisterAccepted, RegisterIn, TokenPair
 from core.identity.service import Identity
-from core.tasks.context import Ctx
 
 
 def _identity(state: State) -> Identity:
@@ -20,18 +21,18 @@ def _identity(state: State) -> Identity:
     status_code=202,
     opt={"public": True},
 )
-async def register(state: State, data: RegisterIn) -> RegisterAccepted:
+async def register(state: State, data: JSONBody[RegisterIn]) -> RegisterAccepted:
     await _identity(state).register(data)
     return RegisterAccepted()
 
 
 @post("/login", operation_id="login", summary="Sign in", status_code=200, opt={"public": True})
-async def login(state: State, data: LoginIn) -> TokenPair:
+async def login(state: State, data: JSONBody[LoginIn]) -> TokenPair:
     return await _identity(state).login(data)
 
 
 @post("/refresh", operation_id="refresh", summary="Swap a refresh token", status_code=200, opt={"public": True})
-async def refresh(state: State, data: RefreshIn) -> TokenPair:
+async def refresh(state: State, data: JSONBody[RefreshIn]) -> TokenPair:
     return await _identity(state).refresh(data.refresh_token)
 
 

@@ -122,7 +122,7 @@ class Identity:
             ).one_or_none()
             if found is None:
                 raise _refused()
-            token, session = found.tuple()
+            token, session = found
             reused = token.used_at is not None and now - token.used_at > GRACE
             if reused and session.revoked_at is None:
                 session.revoked_at, session.revoked_reason = now, "refresh-token-reused"
@@ -185,17 +185,8 @@ class Identity:
 
     async def me(self, principal: Principal) -> Me:
         async with self._database.system() as system:
-            user, organization = (
-                (
-                    await system.execute(
-                        select(User, Organization).where(
-                            User.id == principal.user_id, Organization.id == principal.organization_id
-                        )
-                    )
-                )
-                .one()
-                .tuple()
-            )
+            user = await system.get_one(User, principal.user_id)
+            organization = await system.get_one(Organization, principal.organization_id)
         return Me(
             id=user.id,
             email=user.email,

@@ -1,6 +1,6 @@
 """Discovery: modules are found by entry point and imported one by one; a bad one is set aside with its reason."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
@@ -61,7 +61,7 @@ class Plugs:
         sound = {plug.name: plug for plug in plugs if self._take_hooks(plug)}
         self.plugs = {plug.name: plug for plug in self._in_order(sound)}
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Plug]:
         return iter(self.plugs.values())
 
     @property
@@ -132,7 +132,7 @@ class Plugs:
             await function(ctx=ctx)
 
     @asynccontextmanager
-    async def lifespan(self) -> AsyncIterator[None]:
+    async def lifespan(self) -> AsyncGenerator[None]:
         """Open every module's lifespan; one that can't be opened is logged and the process serves without it."""
         async with AsyncExitStack() as stack:
 

@@ -1,13 +1,13 @@
 """Redis for the tasks room: the Dramatiq broker and the doorbell's ringing end. Every client has a time-out."""
 
 import asyncio
-from typing import Any
 
 import dramatiq
 import redis
 import redis.asyncio
 import structlog
 from dramatiq.brokers.redis import RedisBroker
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
@@ -27,14 +27,14 @@ def redis_client(url: str, *, seconds: float = REDIS_SECONDS) -> "redis.asyncio.
         url,
         socket_timeout=seconds,
         socket_connect_timeout=seconds,
-        retry=redis.asyncio.retry.Retry(NoBackoff(), 0),
+        retry=AsyncRetry(NoBackoff(), 0),
         health_check_interval=15,
     )
 
 
 def make_broker(url: str, *, namespace: str, middleware: list[dramatiq.Middleware] | None = None) -> RedisBroker:
     """A broker without Dramatiq's own retries: the outbox decides what is tried again and when."""
-    client: redis.Redis[Any] = redis.Redis.from_url(
+    client = redis.Redis.from_url(
         url, socket_timeout=2.0, socket_connect_timeout=REDIS_SECONDS, retry=Retry(NoBackoff(), 0)
     )
     return RedisBroker(client=client, namespace=f"{namespace}:queues", middleware=middleware or [])

@@ -12,6 +12,7 @@ import dramatiq
 import redis.asyncio
 import structlog
 from msgspec import Struct
+from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 from sqlalchemy import Double, and_, case, cast, func, or_, select, update
 
@@ -140,24 +141,27 @@ class Doorbell:
         self._client = client
         self._channel = doorbell_channel(namespace)
         self._poll = poll
-        self._pubsub: redis.asyncio.client.PubSub | None = None
+        self._pubsub: PubSub | None = None
 
     async def wait(self) -> None:
         """Return when it rings, or after the poll's seconds."""
         loop = asyncio.get_running_loop()
         until = loop.time() + self._poll
         try:
-            if self._pubsub is None:
-                pubsub = self._client.pubsub()
-                await pubsub.subscribe(self._channel)
-                self._pubsub = pubsub
+            pubsub = await self._subscribed()
             while (left := until - loop.time()) > 0:
-                message = await self._pubsub.get_message(ignore_subscribe_messages=True, timeout=left)
-                if message is not None:
+                if await pubsub.get_message(ignore_subscribe_messages=True, timeout=left) is not None:
                     return
         except (RedisError, OSError):
             await self.close()
             await asyncio.sleep(max(0.0, until - loop.time()))
+
+    async def _subscribed(self) -> PubSub:
+        if self._pubsub is None:
+            pubsub = self._client.pubsub()
+            await pubsub.subscribe(self._channel)
+            self._pubsub = pubsub
+        return self._pubsub
 
     async def close(self) -> None:
         pubsub, self._pubsub = self._pubsub, None

@@ -87,7 +87,7 @@ def read_rows(text: str) -> Iterator[CsvRow]:
     csv.field_size_limit(MAX_FIELD_CHARACTERS)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter_of(text))
     try:
-        header = next(reader, [])
+        header = next(reader, list[str]())
         columns = _columns(header)
         line = reader.line_num + 1
         for values in reader:

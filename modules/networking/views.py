@@ -1,15 +1,15 @@
 """Rows as their response Structs."""
 
-from msgspec import convert
+from msgspec import Struct, convert
 
 from modules.networking.models import Contact, ContactImport, ContactImportError, ContactInteraction
 from modules.networking.schemas import ContactOut, ImportErrorOut, ImportOut, InteractionOut
 
 
-def _shown[T](row: object, kind: type[T], **others: object) -> T:
+def _shown[T: Struct](row: object, kind: type[T], **others: object) -> T:
     """Struct fields by the row's attribute of the same name; `metadata`, which SQLAlchemy keeps for itself, apart."""
-    fields: tuple[str, ...] = kind.__struct_fields__  # type: ignore[attr-defined]
-    values = {name: getattr(row, "metadata_" if name == "metadata" else name) for name in fields if name not in others}
+    names = [name for name in kind.__struct_fields__ if name not in others]
+    values = {name: getattr(row, "metadata_" if name == "metadata" else name) for name in names}
     return convert(values | others, kind)
 
 

@@ -6,11 +6,14 @@ from uuid import UUID
 from core.sdk import (
     DEFAULT_LIMIT,
     Ctx,
+    FromPath,
+    FromQuery,
     IfMatch,
+    JSONBody,
     Limit,
     Page,
     PageCursor,
-    Parameter,
+    QueryParameter,
     Response,
     Stream,
     delete,
@@ -29,9 +32,10 @@ from modules.networking.services import contacts, interactions
 from modules.networking.values import ContactStatus, ContactType, Priority
 from modules.networking.views import contact_out, interaction_out
 
-Text = Annotated[str | None, Parameter(min_length=1, max_length=200)]
+Text = Annotated[str | None, QueryParameter(min_length=1, max_length=200)]
 Search = Annotated[
-    str | None, Parameter(min_length=1, max_length=200, description="Words that name, company, title or e-mail hold")
+    str | None,
+    QueryParameter(min_length=1, max_length=200, description="Words in name, company, title, e-mail"),
 ]
 ContactSort = Literal[
     "created_at", "-created_at",
@@ -46,7 +50,7 @@ InteractionSort = Literal["interaction_date", "-interaction_date", "created_at",
 
 
 @post("/contacts", operation_id="create_contact", summary="Add a contact", guards=[requires(WRITE)])
-async def create_contact(ctx: Ctx, data: ContactIn) -> Response[ContactOut]:
+async def create_contact(ctx: Ctx, data: JSONBody[ContactIn]) -> Response[ContactOut]:
     contact = await contacts.create_contact(ctx, data)
     return tagged(contact_out(contact), version=contact.version, status_code=201)
 
@@ -54,13 +58,13 @@ async def create_contact(ctx: Ctx, data: ContactIn) -> Response[ContactOut]:
 @get("/contacts", operation_id="list_contacts", summary="List, filter and search contacts", guards=[requires(READ)])
 async def list_contacts(
     ctx: Ctx,
-    contact_type: ContactType | None = None,
-    status: ContactStatus | None = None,
-    priority: Priority | None = None,
+    contact_type: FromQuery[ContactType | None] = None,
+    status: FromQuery[ContactStatus | None] = None,
+    priority: FromQuery[Priority | None] = None,
     industry: Text = None,
     q: Search = None,
-    is_deleted: bool = False,
-    sort: ContactSort = "-created_at",
+    is_deleted: FromQuery[bool] = False,
+    sort: FromQuery[ContactSort] = "-created_at",
     limit: Limit = DEFAULT_LIMIT,
     cursor: PageCursor = None,
 ) -> Response[Page[ContactOut]]:
@@ -87,9 +91,9 @@ async def list_contacts(
 )
 async def export_contacts_csv(
     ctx: Ctx,
-    contact_type: ContactType | None = None,
-    status: ContactStatus | None = None,
-    priority: Priority | None = None,
+    contact_type: FromQuery[ContactType | None] = None,
+    status: FromQuery[ContactStatus | None] = None,
+    priority: FromQuery[Priority | None] = None,
     industry: Text = None,
     q: Search = None,
 ) -> Stream:
@@ -98,61 +102,69 @@ async def export_contacts_csv(
     return Stream(rows, media_type="text/csv; charset=utf-8", headers=headers)
 
 
-@get("/contacts/{id:uuid}", operation_id="get_contact", summary="One contact", guards=[requires(READ)])
-async def get_contact(ctx: Ctx, id: UUID) -> Response[ContactOut]:  # noqa: A002
-    contact = await contacts.find_contact(ctx, id)
+@get("/contacts/{contact_id:uuid}", operation_id="get_contact", summary="One contact", guards=[requires(READ)])
+async def get_contact(ctx: Ctx, contact_id: FromPath[UUID]) -> Response[ContactOut]:
+    contact = await contacts.find_contact(ctx, contact_id)
     return tagged(contact_out(contact), version=contact.version)
 
 
-@patch("/contacts/{id:uuid}", operation_id="update_contact", summary="Change a contact", guards=[requires(WRITE)])
-async def update_contact(ctx: Ctx, id: UUID, data: ContactPatch, if_match: IfMatch = None) -> Response[ContactOut]:  # noqa: A002
-    contact = await contacts.update_contact(ctx, id, data, if_match=if_match)
+@patch(
+    "/contacts/{contact_id:uuid}", operation_id="update_contact", summary="Change a contact", guards=[requires(WRITE)]
+)
+async def update_contact(
+    ctx: Ctx, contact_id: FromPath[UUID], data: JSONBody[ContactPatch], if_match: IfMatch = None
+) -> Response[ContactOut]:
+    contact = await contacts.update_contact(ctx, contact_id, data, if_match=if_match)
     return tagged(contact_out(contact), version=contact.version)
 
 
-@delete("/contacts/{id:uuid}", operation_id="delete_contact", summary="Delete a contact", guards=[requires(WRITE)])
-async def delete_contact(ctx: Ctx, id: UUID, if_match: IfMatch = None) -> None:  # noqa: A002
-    await contacts.delete_contact(ctx, id, if_match=if_match)
+@delete(
+    "/contacts/{contact_id:uuid}", operation_id="delete_contact", summary="Delete a contact", guards=[requires(WRITE)]
+)
+async def delete_contact(ctx: Ctx, contact_id: FromPath[UUID], if_match: IfMatch = None) -> None:
+    await contacts.delete_contact(ctx, contact_id, if_match=if_match)
 
 
 @post(
-    "/contacts/{id:uuid}/restore",
+    "/contacts/{contact_id:uuid}/restore",
     operation_id="restore_contact",
     summary="Bring a deleted contact back",
     status_code=200,
     guards=[requires(WRITE)],
 )
-async def restore_contact(ctx: Ctx, id: UUID) -> Response[ContactOut]:  # noqa: A002
-    contact = await contacts.restore_contact(ctx, id)
+async def restore_contact(ctx: Ctx, contact_id: FromPath[UUID]) -> Response[ContactOut]:
+    contact = await contacts.restore_contact(ctx, contact_id)
     return tagged(contact_out(contact), version=contact.version)
 
 
 @post(
-    "/contacts/{id:uuid}/interactions",
+    "/contacts/{contact_id:uuid}/interactions",
     operation_id="log_interaction",
     summary="Log or schedule an interaction",
     guards=[requires(WRITE)],
 )
-async def log_interaction(ctx: Ctx, id: UUID, data: InteractionIn) -> Response[InteractionOut]:  # noqa: A002
-    interaction = await interactions.log_interaction(ctx, id, data)
+async def log_interaction(
+    ctx: Ctx, contact_id: FromPath[UUID], data: JSONBody[InteractionIn]
+) -> Response[InteractionOut]:
+    interaction = await interactions.log_interaction(ctx, contact_id, data)
     return tagged(interaction_out(interaction), version=interaction.version, status_code=201)
 
 
 @get(
-    "/contacts/{id:uuid}/interactions",
+    "/contacts/{contact_id:uuid}/interactions",
     operation_id="list_interactions",
     summary="What happened with a contact",
     guards=[requires(READ)],
 )
 async def list_interactions(
     ctx: Ctx,
-    id: UUID,  # noqa: A002
-    sort: InteractionSort = "-interaction_date",
+    contact_id: FromPath[UUID],
+    sort: FromQuery[InteractionSort] = "-interaction_date",
     limit: Limit = DEFAULT_LIMIT,
     cursor: PageCursor = None,
 ) -> Response[Page[InteractionOut]]:
-    await contacts.find_contact(ctx, id)
-    return json_bytes(await ctx.page(INTERACTIONS, sort=sort, limit=limit, cursor=cursor, contact_id=id))
+    await contacts.find_contact(ctx, contact_id)
+    return json_bytes(await ctx.page(INTERACTIONS, sort=sort, limit=limit, cursor=cursor, contact_id=contact_id))
 
 
 CONTACT_ROUTES = (

@@ -1,0 +1,1 @@
+"""Testing against the real thing: PostgreSQL, Redis, migrations, HTTP. Published as a pytest plugin."""

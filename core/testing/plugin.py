@@ -1,0 +1,139 @@
+"""The pytest plugin: fixtures on real servers. `plugs_stage = true` in the pytest configuration turns it on.
+
+The servers start once, in the process that the run was started in; parallel workers each clone the migrated template
+and share nothing else.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:  # the plugin is loaded into every pytest run of an environment, so it must cost nothing
+    import httpx
+
+    from core.app import Application
+    from core.db.database import Database
+    from core.runtime import Runtime
+    from core.settings import Settings
+    from core.testing.stage import Addresses, Stage
+    from core.testing.tenants import MakeTenant, Tenant
+
+ADDRESSES = pytest.StashKey["Addresses"]()
+STAGE = pytest.StashKey["Stage"]()
+WORKER_KEY = "plugs_addresses"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addini("plugs_stage", "Start PostgreSQL and Redis for the tests.", type="bool", default=False)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not config.getini("plugs_stage") or config.option.collectonly:
+        return
+    from core.testing.stage import Addresses, Stage
+
+    if (handed := getattr(config, "workerinput", {}).get(WORKER_KEY)) is not None:
+        config.stash[ADDRESSES] = Addresses.from_mapping(handed)
+        return
+    config.stash[STAGE] = stage = Stage()
+    config.stash[ADDRESSES] = stage.start()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: object) -> None:
+    """Called in the controller of a parallel run for each worker that it starts."""
+    config: pytest.Config = node.config  # type: ignore[attr-defined]
+    if ADDRESSES in config.stash:
+        node.workerinput[WORKER_KEY] = config.stash[ADDRESSES].as_mapping()  # type: ignore[attr-defined]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if STAGE in config.stash:
+        config.stash[STAGE].stop()
+
+
+@pytest.fixture(scope="session")
+def addresses(pytestconfig: pytest.Config) -> "Addresses":
+    """Where the test run's PostgreSQL and Redis are."""
+    return pytestconfig.stash[ADDRESSES]
+
+
+@pytest.fixture(scope="session")
+async def settings(addresses: "Addresses", worker_id: str) -> AsyncGenerator["Settings"]:
+    """Settings on a database that is this worker's own."""
+    from core.testing.stage import clone_template, drop_database
+
+    database = f"plugs_{worker_id}"
+    await clone_template(addresses, database)
+    yield addresses.settings(database=database, namespace=worker_id)
+    await drop_database(addresses, database)
+
+
+@pytest.fixture(scope="session")
+def runtime(settings: "Settings") -> "Runtime":
+    from core.runtime import make_runtime
+
+    return make_runtime(settings)
+
+
+@pytest.fixture(scope="session")
+async def application(runtime: "Runtime") -> AsyncGenerator["Application"]:
+    """The whole application, started."""
+    from core.app import create_app
+
+    application = create_app(runtime)
+    serving, stop = asyncio.Event(), asyncio.Event()
+
+    async def serve() -> None:
+        """A task of its own: the lifespan must end in the task that began it, and fixtures end in another."""
+        async with application.litestar.lifespan():
+            serving.set()
+            await stop.wait()
+
+    task = asyncio.create_task(serve())
+    started = asyncio.create_task(serving.wait())
+    await asyncio.wait({task, started}, return_when=asyncio.FIRST_COMPLETED)
+    if not serving.is_set():
+        await task
+    yield application
+    stop.set()
+    await task
+
+
+@pytest.fixture(scope="session")
+def database(application: "Application") -> "Database":
+    return application.litestar.state.services.database
+
+
+@pytest.fixture
+async def anonymous(application: "Application") -> AsyncGenerator["httpx.AsyncClient"]:
+    """A client that is not signed in."""
+    from core.testing.tenants import client_of
+
+    async with client_of(application) as client:
+        yield client
+
+
+@pytest.fixture
+def new_tenant(application: "Application") -> "MakeTenant":
+    """Makes a new organization with a signed-in owner."""
+    from core.testing.tenants import make_tenant
+
+    async def make(slug: str | None = None) -> "Tenant":
+        return await make_tenant(application, slug)
+
+    return make
+
+
+@pytest.fixture
+async def acme(new_tenant: "MakeTenant") -> "Tenant":
+    """One organization, made for this test."""
+    return await new_tenant()
+
+
+@pytest.fixture
+async def globex(new_tenant: "MakeTenant") -> "Tenant":
+    """The other organization: none of the first one's business."""
+    return await new_tenant()

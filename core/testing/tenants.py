@@ -1,0 +1,147 @@
+"""Tenants for tests: an organization of its own with a signed-in owner, and a client that speaks for them."""
+
+from collections.abc import Awaitable, Callable
+from functools import cache
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+from msgspec import Struct
+from sqlalchemy import func, insert, select
+
+from core.app import Application
+from core.db.database import Database
+from core.identity.directory import create_organization, find_owner
+from core.identity.models import Membership, User
+from core.identity.passwords import HASHER
+from core.ids import new_id
+from core.permissions import Role
+from core.principal import Principal, PrincipalKind
+from core.tasks.context import Ctx
+from core.tasks.jobs import JobRunner
+from core.tasks.models import OutboxJob
+
+PASSWORD = "a-password-for-tests-only"  # noqa: S105
+BASE_URL = "http://plugs.test"
+
+type MakeTenant = Callable[..., Awaitable["Tenant"]]
+
+
+@cache
+def password_hash() -> str:
+    return HASHER.hash(PASSWORD)
+
+
+class Tenant(Struct, frozen=True, kw_only=True):
+    """One organization, seen by one signed-in member."""
+
+    organization_id: UUID
+    user_id: UUID
+    slug: str
+    email: str
+    role: str
+    client: httpx.AsyncClient
+    """Sends the member's access token with every request."""
+    application: Application
+
+    @property
+    def database(self) -> Database:
+        return self.application.litestar.state.services.database
+
+    def ctx(self) -> Ctx:
+        """A context for calling services directly. The test commits and closes it."""
+        runtime = self.application.runtime
+        principal = Principal(
+            kind=PrincipalKind.USER,
+            organization_id=self.organization_id,
+            user_id=self.user_id,
+            role=self.role,
+            permissions=frozenset(permission.name for permission in runtime.permissions),
+        )
+        return Ctx(principal=principal, database=self.database, registry=runtime.registry, cursors=runtime.cursors)
+
+    async def run_jobs(self) -> int:
+        """Run this organization's due jobs to the end, here and now, as a worker would; returns how many."""
+        runtime = self.application.runtime
+        runner = JobRunner(
+            database=self.database,
+            registry=runtime.registry,
+            cursors=runtime.cursors,
+            lease_seconds=runtime.settings.job_lease,
+        )
+        count = 0
+        while True:
+            async with self.database.system() as system:
+                due = await system.scalars(
+                    select(OutboxJob.id).where(
+                        OutboxJob.organization_id == self.organization_id,
+                        OutboxJob.done_at.is_(None),
+                        OutboxJob.parked_at.is_(None),
+                        OutboxJob.not_before <= func.now(),
+                    )
+                )
+                ids = due.all()
+            if not ids:
+                return count
+            for job_id in ids:
+                await runner.run(job_id)
+            count += len(ids)
+
+
+def client_of(application: Application, *, token: str | None = None) -> httpx.AsyncClient:
+    """A client of the application in this process. Errors of the application are answers, as they are over a wire."""
+    transport = httpx.ASGITransport(application, raise_app_exceptions=False)  # type: ignore[arg-type]
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    return httpx.AsyncClient(transport=transport, base_url=BASE_URL, headers=headers)
+
+
+async def make_tenant(application: Application, slug: str | None = None) -> Tenant:
+    """A new organization with its owner, signed in over HTTP."""
+    slug = slug or f"t-{uuid4().hex[:12]}"
+    database: Database = application.litestar.state.services.database
+    email = f"owner@{slug}.example"
+    await create_organization(
+        database,
+        name=slug.title(),
+        slug=slug,
+        owner_email=email,
+        owner_names=("Olu", "Owner"),
+        password_hash=password_hash(),
+    )
+    found = await find_owner(database, slug)
+    if found is None:
+        raise LookupError(f"{slug!r} was not made")
+    return await _signed_in(application, found[0], found[1], slug=slug, email=email, role=Role.OWNER.value)
+
+
+async def make_member(tenant: Tenant, role: Role) -> Tenant:
+    """Another member of the tenant's organization, in a role, signed in over HTTP."""
+    user_id, email = new_id(), f"{role.value}-{uuid4().hex[:8]}@{tenant.slug}.example"
+    async with tenant.database.system() as system:
+        values: dict[str, Any] = {"id": user_id, "organization_id": tenant.organization_id, "email": email}
+        await system.execute(insert(User).values(**values, password_hash=password_hash()))
+        await system.execute(
+            insert(Membership).values(
+                organization_id=tenant.organization_id, id=new_id(), user_id=user_id, role=role.value
+            )
+        )
+    return await _signed_in(
+        tenant.application, tenant.organization_id, user_id, slug=tenant.slug, email=email, role=role.value
+    )
+
+
+async def _signed_in(
+    application: Application, organization_id: UUID, user_id: UUID, *, slug: str, email: str, role: str
+) -> Tenant:
+    async with client_of(application) as anonymous:
+        answer = await anonymous.post("/api/v1/auth/login", json={"email": email, "password": PASSWORD})
+        answer.raise_for_status()
+    return Tenant(
+        organization_id=organization_id,
+        user_id=user_id,
+        slug=slug,
+        email=email,
+        role=role,
+        client=client_of(application, token=answer.json()["access_token"]),
+        application=application,
+    )
