@@ -20,8 +20,8 @@ if TYPE_CHECKING:  # the plugin is loaded into every pytest run of an environmen
     from core.testing.stage import Addresses, Stage
     from core.testing.tenants import MakeTenant, Tenant
 
-ADDRESSES = pytest.StashKey["Addresses"]()
-STAGE = pytest.StashKey["Stage"]()
+ADDRESSES: "pytest.StashKey[Addresses]" = pytest.StashKey()
+STAGE: "pytest.StashKey[Stage]" = pytest.StashKey()
 WORKER_KEY = "plugs_addresses"
 
 
