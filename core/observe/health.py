@@ -96,12 +96,13 @@ async def overview(state: State) -> Response[HealthReport]:
     return _answer(HealthReport(status=status, parts=parts, modules=checks.modules))
 
 
-@get(
-    ["/health/db", "/api/v1/health/database"],
-    operation_id="health_database",
-    summary="Does PostgreSQL answer?",
-    opt=PUBLIC,
-)
+@get("/health/db", operation_id="health_db", summary="Does PostgreSQL answer?", opt=PUBLIC)
+async def db_health(state: State) -> Response[Health]:
+    checks: HealthChecks = state.health
+    return _answer(await checks.ask(checks.database))
+
+
+@get("/api/v1/health/database", operation_id="health_database", summary="Does PostgreSQL answer?", opt=PUBLIC)
 async def database_health(state: State) -> Response[Health]:
     checks: HealthChecks = state.health
     return _answer(await checks.ask(checks.database))
@@ -120,6 +121,5 @@ async def metrics_page(state: State) -> Response[bytes]:
 
 
 def health_router() -> Router:
-    return Router(
-        "/", route_handlers=[live, ready, overview, database_health, redis_health, metrics_page], tags=["Health"]
-    )
+    handlers = [live, ready, overview, db_health, database_health, redis_health, metrics_page]
+    return Router("/", route_handlers=handlers, tags=["Health"])

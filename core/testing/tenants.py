@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import httpx
 from msgspec import Struct
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, update
 
 from core.app import Application
 from core.db.database import Database
@@ -86,6 +86,15 @@ class Tenant(Struct, frozen=True, kw_only=True):
             for job_id in ids:
                 await runner.run(job_id)
             count += len(ids)
+
+    async def make_jobs_due(self) -> None:
+        """Let the patience between attempts be over."""
+        async with self.database.system() as system:
+            await system.execute(
+                update(OutboxJob)
+                .where(OutboxJob.organization_id == self.organization_id, OutboxJob.done_at.is_(None))
+                .values(not_before=func.now())
+            )
 
 
 def client_of(application: Application, *, token: str | None = None) -> httpx.AsyncClient:
