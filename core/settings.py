@@ -81,6 +81,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     demo_password: Annotated[str, Meta(min_length=15)] = DEMO_PASSWORD
 
+    def __repr__(self) -> str:
+        """Without values: secrets and passwords in URLs must not reach a log by way of a printed object."""
+        return f"<Settings of a {self.environment} environment>"
+
     @property
     def system_url(self) -> str:
         return self.database_system_url or self.database_url

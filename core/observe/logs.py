@@ -4,7 +4,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
 import structlog
@@ -17,17 +17,20 @@ type EventDict = MutableMapping[str, Any]
 
 def redact(_logger: object, _method: str, event: EventDict) -> EventDict:
     """Blank every value whose name says it is a secret, at any depth."""
-    for name, value in event.items():
-        event[name] = _redacted(name, value)
-    return event
+    return cast("EventDict", _without_secrets(event))
 
 
-def _redacted(name: str, value: Any) -> Any:
-    if SECRET_NAMES.search(name):
-        return REDACTED
-    if isinstance(value, dict):
-        return {key: _redacted(str(key), inner) for key, inner in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    return value
+def _without_secrets(value: Any) -> Any:
+    match value:
+        case dict():
+            return {
+                name: REDACTED if SECRET_NAMES.search(str(name)) else _without_secrets(inner)
+                for name, inner in cast("dict[Any, Any]", value).items()
+            }
+        case list() | tuple():
+            return [_without_secrets(inner) for inner in cast("list[Any]", value)]
+        case _:
+            return value
 
 
 def _to_json(event: Any, **_: Any) -> str:

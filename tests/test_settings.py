@@ -1,0 +1,75 @@
+"""Settings: one typed Struct, every bad value at once, and no local secret in production."""
+
+from pathlib import Path
+
+import pytest
+
+from core.settings import LOCAL_SECRET, VARIABLES, Environment, Settings, SettingsError, load_settings
+
+ROOT = Path(__file__).parents[1]
+
+
+def load(**environ: str) -> Settings:
+    return load_settings(environ, env_file=None)
+
+
+def test_the_local_default_needs_nothing() -> None:
+    assert load() == Settings()
+
+
+def test_every_bad_value_is_reported_at_once() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(PLUGS_PORT="99999", PLUGS_LOG_LEVEL="loud", DATABASE_URL="mysql://x", PLUGS_COLOUR="red")
+
+    assert {problem.split(":")[0] for problem in caught.value.problems} == {
+        "PLUGS_PORT",
+        "PLUGS_LOG_LEVEL",
+        "DATABASE_URL",
+        "PLUGS_COLOUR",
+    }
+
+
+def test_production_refuses_what_only_the_local_default_may_have() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(PLUGS_ENVIRONMENT="production")
+
+    assert {problem.split(":")[0] for problem in caught.value.problems} == {
+        "PLUGS_SECRET_KEY",
+        "DATABASE_URL",
+        "REDIS_URL",
+    }
+
+
+def test_production_starts_with_secrets_of_its_own() -> None:
+    settings = load(
+        PLUGS_ENVIRONMENT="production",
+        PLUGS_SECRET_KEY="k" * 32,
+        DATABASE_URL="postgresql://db/plugs",
+        REDIS_URL="redis://redis/0",
+    )
+
+    assert settings.environment is Environment.PRODUCTION
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("PLUGS_PORT=9001\nPLUGS_HOST='0.0.0.0'\n")
+
+    settings = load_settings({"PLUGS_PORT": "9002"}, env_file=file)
+
+    assert (settings.port, settings.host) == (9002, "0.0.0.0")
+
+
+def test_a_printed_settings_object_shows_no_secret() -> None:
+    shown = repr(load(PLUGS_SECRET_KEY="s3cret" * 8, DATABASE_URL="postgresql://u:hunter2@db/plugs"))
+
+    assert "s3cret" not in shown
+    assert "hunter2" not in shown
+    assert LOCAL_SECRET not in repr(Settings())
+
+
+def test_the_example_file_names_every_variable_and_no_other() -> None:
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    named = [line.lstrip("# ").split("=")[0] for line in lines if "=" in line]
+
+    assert sorted(named) == sorted(VARIABLES.values())
