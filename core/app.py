@@ -3,9 +3,10 @@
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
+from typing import Any
 
 import redis.asyncio
-from litestar import Litestar, Router
+from litestar import Litestar, Request, Response, Router
 from litestar.di import Provide
 from litestar.types import ASGIApp, Receive, Scope, Send
 
@@ -13,8 +14,10 @@ from core.db.database import Database
 from core.db.migrations import pending_in
 from core.errors import Unavailable
 from core.http.access import RequestContexts, Services, provide_ctx
-from core.http.bodies import StrictBody
-from core.http.openapi import documentation_routes, prepare_openapi
+from core.http.bodies import StrictBody, prepare_body
+from core.http.documentation import documentation_routes
+from core.http.methods import answer_options, note_allowed_methods
+from core.http.openapi import prepare_openapi
 from core.http.parameters import note_known_parameters, refuse_unknown_parameters
 from core.http.problems import EXCEPTION_HANDLERS
 from core.identity.routes import identity_router
@@ -63,7 +66,7 @@ def create_app(runtime: Runtime | None = None) -> Application:
         middleware=[RequestContexts(registry=runtime.registry, cursors=runtime.cursors)],
         dependencies={"ctx": Provide(provide_ctx, sync_to_thread=False)},
         exception_handlers=EXCEPTION_HANDLERS,
-        before_request=refuse_unknown_parameters,
+        before_request=_before_request,
         dto=StrictBody,
         return_dto=None,
         request_max_body_size=runtime.settings.body_limit,
@@ -71,8 +74,15 @@ def create_app(runtime: Runtime | None = None) -> Application:
         logging_config=None,
     )
     note_known_parameters(litestar)
+    note_allowed_methods(litestar)
     prepare_openapi(litestar, version=VERSION)
     return Application(litestar, runtime, metrics)
+
+
+async def _before_request(request: Request[Any, Any, Any]) -> Response[None] | None:
+    refuse_unknown_parameters(request)
+    await prepare_body(request)
+    return answer_options(request)
 
 
 def _module_router(plug: Plug) -> Router:

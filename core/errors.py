@@ -83,6 +83,18 @@ class Invalid(PlugsError):
     title = "Some values are not acceptable"
 
 
+class TooManyRequests(PlugsError):
+    """Nothing is wrong with it but that it comes too soon."""
+
+    code = "too-many-requests"
+    title = "Too many requests"
+
+    def __init__(self, detail: str | None = None, *, retry_after: int, code: str | None = None) -> None:
+        """`retry_after` in seconds, at least 1."""
+        super().__init__(detail, code=code)
+        self.retry_after = retry_after
+
+
 class Unavailable(PlugsError):
     """Something this needs is away for a moment; trying again later will do."""
 

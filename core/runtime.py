@@ -41,11 +41,12 @@ class Runtime(Struct, frozen=True, kw_only=True, dict=True):
         """Core first, then the modules in dependency order."""
         return [CORE_MIGRATIONS, *self.plugs.migration_sets]
 
-    def open_database(self, name: str) -> AbstractAsyncContextManager[Database]:
+    def open_database(self, name: str, *, at_least: int = 1) -> AbstractAsyncContextManager[Database]:
+        """The pools of one process; `at_least` so many connections a lane, for work that holds one each."""
         return open_database(
             app_url=self.settings.database_url,
             system_url=self.settings.system_url,
-            pool=self.settings.database_pool,
+            pool=max(self.settings.database_pool, at_least),
             name=f"plugs:{name}",
         )
 

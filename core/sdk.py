@@ -37,8 +37,9 @@ from core.errors import (
 )
 from core.http.access import InjectedCtx as Ctx
 from core.http.access import requires
-from core.http.bodies import convert_strictly, field_errors
+from core.http.bodies import convert_strictly
 from core.http.conditions import check_if_match, etag_of
+from core.http.field_errors import field_errors
 from core.http.responses import IfMatch, Limit, PageCursor, json_bytes, tagged
 from core.ids import new_id
 from core.permissions import Permission, Role
@@ -46,10 +47,24 @@ from core.plugs.hookspecs import hook
 from core.plugs.manifest import Module
 from core.principal import Principal
 from core.tasks.registry import Actor, Event, Schedule, actor, subscribe
-from core.text import Email, LongText, OptionalText, Phone, ShortText, Url
+from core.text import (
+    NO_NUL,
+    NO_NUL_TITLE,
+    Email,
+    LongText,
+    Moment,
+    OptionalText,
+    Phone,
+    PlainInteger,
+    PlainNumber,
+    ShortText,
+    Url,
+)
 
 __all__ = [
     "DEFAULT_LIMIT",
+    "NO_NUL",
+    "NO_NUL_TITLE",
     "Actor",
     "Conflict",
     "Ctx",
@@ -69,6 +84,7 @@ __all__ = [
     "Malformed",
     "Mapped",
     "Module",
+    "Moment",
     "MultipartBody",
     "NotFound",
     "OptionalPii",
@@ -78,6 +94,8 @@ __all__ = [
     "Permission",
     "Phone",
     "Pii",
+    "PlainInteger",
+    "PlainNumber",
     "PlugsError",
     "PreconditionFailed",
     "Principal",

@@ -69,7 +69,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Seconds between failing readiness and closing the port, for a load balancer to notice."""
 
     worker_threads: Count = 8
-    """Jobs that one worker process runs at a time."""
+    """Jobs of each queue that one worker process runs at a time."""
     job_lease: Seconds = 15
     """Seconds a worker holds a job without a sign of life; a dead worker's job is taken up again after this."""
     relay_poll: Seconds = 0.5
@@ -99,6 +99,8 @@ VARIABLES: dict[str, str] = {
     field: field.upper() if field in UNPREFIXED else f"PLUGS_{field.upper()}" for field in Settings.__struct_fields__
 }
 """Which environment variable sets which field."""
+NO_SETTINGS = frozenset({"PLUGS_OWNER_PASSWORD"})
+"""Variables of ours that a single command reads."""
 
 
 def load_settings(environ: Mapping[str, str] | None = None, *, env_file: Path | None = Path(".env")) -> Settings:
@@ -115,7 +117,8 @@ def load_settings(environ: Mapping[str, str] | None = None, *, env_file: Path | 
             values[field] = msgspec.convert(raw, types[field], strict=False, dec_hook=_decode)
         except msgspec.ValidationError as error:
             problems.append(f"{variable}: {str(error).lower()}")
-    misspelt = sorted(name for name in known if name.startswith("PLUGS_") and name not in VARIABLES.values())
+    ours = {*VARIABLES.values(), *NO_SETTINGS}
+    misspelt = sorted(name for name in known if name.startswith("PLUGS_") and name not in ours)
     problems += [f"{name}: no such setting" for name in misspelt]
     settings = Settings(**values)
     problems += _unfit_for_production(settings)

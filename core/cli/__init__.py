@@ -26,6 +26,7 @@ def fails_clearly[**P, R](command: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        from alembic.util import CommandError
         from asyncpg import InterfaceError, PostgresError
         from redis.exceptions import RedisError
         from sqlalchemy.exc import DBAPIError
@@ -36,7 +37,7 @@ def fails_clearly[**P, R](command: Callable[P, R]) -> Callable[P, R]:
 
         try:
             return command(*args, **kwargs)
-        except (SettingsError, ServerError, CommandFailed) as error:
+        except (SettingsError, ServerError, CommandFailed, CommandError) as error:
             click.echo(str(error), err=True)
         except (OSError, PostgresError, InterfaceError, RedisError, DBAPIError) as error:
             click.echo(f"{type(error).__name__}: {error}\n`plugs doctor` looks into it.", err=True)

@@ -4,6 +4,9 @@ from core.observe.logs import configure_logs
 from core.runtime import Runtime, make_runtime
 from core.settings import VARIABLES, Settings, load_settings
 
+_SET_BY = {"owner_url": "database_url", "system_url": "database_url"}
+"""What to set where a derived setting is empty."""
+
 
 class CommandFailed(Exception):
     """Told to the person as it is."""
@@ -17,7 +20,7 @@ def load_runtime(*, quiet: bool = False) -> Runtime:
 
 def need(settings: Settings, *fields: str) -> None:
     """Raises `CommandFailed` that names what is not set."""
-    if missing := [VARIABLES[field] for field in fields if not getattr(settings, field)]:
+    if missing := [VARIABLES[_SET_BY.get(field, field)] for field in fields if not getattr(settings, field)]:
         raise CommandFailed(
             f"{' and '.join(missing)} must be set. `plugs up` starts local servers by itself and needs neither."
         )

@@ -6,6 +6,8 @@ from contextlib import AsyncExitStack
 from types import FrameType
 
 import uvicorn
+import uvloop
+from dramatiq.brokers.redis import RedisBroker
 
 from core.app import Application, create_app
 from core.cli.common import load_runtime, need
@@ -61,20 +63,24 @@ def serve_api(*, host: str | None, port: int | None) -> None:
 def run_worker() -> None:
     runtime = load_runtime()
     need(runtime.settings, "database_url", "redis_url")
-    asyncio.run(_work(runtime))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_work(runtime))
 
 
 async def _work(runtime: Runtime) -> None:
     settings = runtime.settings
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(runtime.open_database("worker"))
+        at_a_time = settings.worker_threads * len(runtime.registry.queues)
+        database = await stack.enter_async_context(runtime.open_database("worker", at_least=at_a_time))
         await stack.enter_async_context(runtime.plugs.lifespan())
         client = redis_client(settings.redis_url, seconds=DOORBELL_SECONDS)
         stack.push_async_callback(client.aclose)
-        broker = make_broker(settings.redis_url, namespace=settings.redis_namespace)
-        stack.callback(broker.close)
+
+        def broker() -> RedisBroker:
+            return make_broker(settings.redis_url, namespace=settings.redis_namespace)
+
         worker = Worker(
-            broker=broker,
+            make_broker=broker,
             registry=runtime.registry,
             runner=JobRunner(
                 database=database,
@@ -83,7 +89,7 @@ async def _work(runtime: Runtime) -> None:
                 lease_seconds=settings.job_lease,
             ),
             relay=Relay(
-                database=database, registry=runtime.registry, broker=broker, resend_after=settings.resend_after
+                database=database, registry=runtime.registry, broker=broker(), resend_after=settings.resend_after
             ),
             scheduler=Scheduler(database=database, registry=runtime.registry),
             doorbell=Doorbell(client, namespace=settings.redis_namespace, poll=settings.relay_poll),

@@ -93,6 +93,11 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
     sys.exit(0)
 
 
+def in_our_database(url: str) -> str:
+    """The local server's URL with our database in place of the one that each cluster has."""
+    return url.replace("/postgres?", f"/{DATABASE}?", 1)
+
+
 async def _ensure_database(url: str) -> str:
     connection = await asyncpg.connect(url)
     try:
@@ -100,7 +105,7 @@ async def _ensure_database(url: str) -> str:
             await connection.execute(f"CREATE DATABASE {DATABASE}")
     finally:
         await connection.close()
-    return url.replace("/postgres?", f"/{DATABASE}?", 1)
+    return in_our_database(url)
 
 
 async def _prepare(runtime: Runtime, *, demo: bool) -> None:

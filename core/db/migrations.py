@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 from alembic import command
@@ -20,6 +21,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from core.db.models import Base
 from core.db.tenancy import APP_ROLE, OWNER_ROLE, SYSTEM_ROLE
 
 ENVIRONMENT = Path(__file__).parents[2] / "migrations"
@@ -56,6 +58,26 @@ def config_of(migration_set: MigrationSet, connection: Connection | None = None)
     config.attributes["migration_set"] = migration_set
     config.attributes["connection"] = connection
     return config
+
+
+def comparison_of(migration_set: MigrationSet) -> dict[str, Any]:
+    """How Alembic compares the models with the database: one module's schema, whatever other models are imported."""
+    schema = migration_set.name
+
+    def include_name(name: str | None, kind: str, parents: Any) -> bool:
+        return name == schema if kind == "schema" else parents.get("schema_name", schema) == schema
+
+    def include_object(obj: Any, name: str | None, kind: str, _reflected: bool, _other: Any) -> bool:
+        return not (kind == "table" and (obj.schema != schema or name == VERSION_TABLE))
+
+    return {
+        "target_metadata": Base.metadata,
+        "version_table": VERSION_TABLE,
+        "version_table_schema": schema,
+        "include_schemas": True,
+        "include_name": include_name,
+        "include_object": include_object,
+    }
 
 
 def head_of(migration_set: MigrationSet) -> str | None:

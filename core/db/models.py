@@ -1,5 +1,6 @@
 """What every table inherits: a tenant table's key, organization, timestamps, version and row security."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, ClassVar
 from uuid import UUID
@@ -11,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncAttrs
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 
 from core import clock
+from core.db.tenancy import ROW_PRIVILEGES
 from core.ids import new_id
 
 NAMING = {
@@ -61,10 +63,13 @@ class TenantModel(Base):
         default=clock.now, onupdate=clock.now, server_default=func.now(), sort_order=902
     )
 
-    def __init_subclass__(cls, *, schema: str | None = None, **kwargs: Any) -> None:
+    def __init_subclass__(
+        cls, *, schema: str | None = None, app: Sequence[str] = ROW_PRIVILEGES, **kwargs: Any
+    ) -> None:
+        """`app` is what the application may do with its own rows, where that is not everything."""
         if schema is not None:
             own = cls.__dict__.get("__table_args__", ())
-            cls.__table_args__ = (*own, {"schema": schema, "info": {"tenant": True}})
+            cls.__table_args__ = (*own, {"schema": schema, "info": {"tenant": True, "app": tuple(app)}})
         super().__init_subclass__(**kwargs)
 
     @declared_attr.directive

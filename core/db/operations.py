@@ -4,6 +4,7 @@ op.guard_tenant_table("networking.contacts")          # forced row security, pol
 op.own_by_system("networking.find_contacts(text)")    # a definer function that must see past row security
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from alembic.autogenerate import renderers
@@ -11,18 +12,22 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.autogenerate.rewriter import Rewriter
 from alembic.operations import MigrateOperation, Operations, ops
 
-from core.db.tenancy import APP_ROLE, SYSTEM_ROLE, guard_table
+from core.db.tenancy import APP_ROLE, ROW_PRIVILEGES, SYSTEM_ROLE, guard_table
 
 
 @Operations.register_operation("guard_tenant_table")
 class GuardTenantTable(MigrateOperation):
-    def __init__(self, table: str) -> None:
+    def __init__(self, table: str, app: Sequence[str] = ROW_PRIVILEGES) -> None:
         self.table = table
+        self.app = tuple(app)
 
     @classmethod
-    def guard_tenant_table(cls, operations: Operations, table: str) -> None:
-        """Put a tenant table under forced row security and grant it to the roles that use it."""
-        operations.invoke(cls(table))
+    def guard_tenant_table(cls, operations: Operations, table: str, *, app: Sequence[str] = ROW_PRIVILEGES) -> None:
+        """Put a tenant table under forced row security and grant it to the roles that use it.
+
+        `app` is what the application may do with its own rows, where that is not everything.
+        """
+        operations.invoke(cls(table, app))
 
     def reverse(self) -> MigrateOperation:
         return ops.ExecuteSQLOp("")
@@ -30,7 +35,7 @@ class GuardTenantTable(MigrateOperation):
 
 @Operations.implementation_for(GuardTenantTable)
 def _guard_tenant_table(operations: Operations, operation: GuardTenantTable) -> None:
-    for statement in guard_table(operation.table):
+    for statement in guard_table(operation.table, app=operation.app):
         operations.execute(statement)
 
 
@@ -61,7 +66,8 @@ def _own_by_system(operations: Operations, operation: OwnBySystem) -> None:
 
 @renderers.dispatch_for(GuardTenantTable)
 def _render_guard(_context: AutogenContext, operation: GuardTenantTable) -> str:
-    return f'op.guard_tenant_table("{operation.table}")'
+    app = "" if operation.app == ROW_PRIVILEGES else f", app={operation.app!r}"
+    return f'op.guard_tenant_table("{operation.table}"{app})'
 
 
 guard_new_tenant_tables = Rewriter()
@@ -70,7 +76,8 @@ guard_new_tenant_tables = Rewriter()
 
 @guard_new_tenant_tables.rewrites(ops.CreateTableOp)
 def _guard_new_table(_context: Any, _revision: Any, operation: ops.CreateTableOp) -> Any:
-    if not (operation.info or {}).get("tenant"):
+    info = operation.info or {}
+    if not info.get("tenant"):
         return operation
     operation.info = None
-    return [operation, GuardTenantTable(f"{operation.schema}.{operation.table_name}")]
+    return [operation, GuardTenantTable(f"{operation.schema}.{operation.table_name}", info.get("app", ROW_PRIVILEGES))]

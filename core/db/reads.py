@@ -25,7 +25,8 @@ type Row = asyncpg.Record
 type ReadPool = "asyncpg.Pool[asyncpg.Record]"
 
 _DIALECT = PGDialect_asyncpg()
-ACQUIRE_SECONDS = 5.0
+ACQUIRE_SECONDS = 2.0
+"""For a connection to be free, and to be made where it is a new one."""
 STREAM_ROWS = 500
 TENANT = "tenant"
 

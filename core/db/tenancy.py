@@ -7,6 +7,7 @@ Three roles, all without login; a login is made a member and each connection tak
 - `plugs_system` has policies of its own and is used in a few named places (sign-in look-up, relay, worker's claim).
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -77,11 +78,15 @@ class TenantConnection(_Connection):
         return ""
 
 
-def guard_table(table: str) -> list[str]:
+ROW_PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE")
+
+
+def guard_table(table: str, *, app: Sequence[str] = ROW_PRIVILEGES) -> list[str]:
     """Statements that put a tenant table under forced row security and grant it to the roles that use it.
 
-    `table` is a qualified name. The predicate stands in USING and in WITH CHECK: a row can neither be seen nor
-    written into another tenant. The owner gets no policy, so even it sees no rows of a guarded table.
+    `table` is a qualified name; `app` is what the application may do with its own rows. The predicate stands in USING
+    and in WITH CHECK: a row can neither be seen nor written into another tenant. The owner gets no policy, so even it
+    sees no rows of a guarded table.
     """
     mine = f"organization_id = {CURRENT_ORGANIZATION}"
     return [
@@ -89,5 +94,6 @@ def guard_table(table: str) -> list[str]:
         f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
         f"CREATE POLICY tenant ON {table} TO {APP_ROLE} USING ({mine}) WITH CHECK ({mine})",
         f"CREATE POLICY system ON {table} TO {SYSTEM_ROLE} USING (true) WITH CHECK (true)",
-        f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {APP_ROLE}, {SYSTEM_ROLE}",
+        f"GRANT {', '.join(app)} ON {table} TO {APP_ROLE}",
+        f"GRANT {', '.join(ROW_PRIVILEGES)} ON {table} TO {SYSTEM_ROLE}",
     ]

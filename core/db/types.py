@@ -1,7 +1,8 @@
 """Column types that SQLAlchemy lacks."""
 
-from typing import Any
+from typing import Any, cast
 
+from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.types import UserDefinedType
 
 
@@ -12,3 +13,7 @@ class Xid8(UserDefinedType[int]):
 
     def get_col_spec(self, **_: Any) -> str:
         return "xid8"
+
+
+# Autogenerate meets the type in the database and has to know it there.
+cast("dict[str, Any]", ischema_names)["xid8"] = Xid8

@@ -4,7 +4,7 @@ The middleware authenticates, makes the context, and commits the write lane at t
 begin; where the commit fails, the client gets the error instead of the success.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, cast
 
 import structlog
@@ -30,7 +30,7 @@ from core.tasks.registry import TaskRegistry
 CTX = "ctx"
 FIRST_ERROR = 400
 
-type RouteGuard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], None]
+type RouteGuard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Coroutine[Any, Any, None]]
 
 
 class Authenticator(Protocol):
@@ -136,14 +136,14 @@ def provide_ctx(request: Request[Any, Any, Any]) -> Ctx:
 def requires(permission: Permission) -> RouteGuard:
     """A guard: only a principal that holds this permission may call the route."""
 
-    def guard(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+    async def guard(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
         _principal_of(connection, permission.name)
 
     guard.permission = permission  # pyright: ignore[reportFunctionMemberAccess]
     return guard
 
 
-def signed_in(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+async def signed_in(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
     """A guard for what everybody may do with their own account."""
     _principal_of(connection, None)
 

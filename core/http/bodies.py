@@ -7,14 +7,19 @@ our routes replaces both; handlers still say `data: ContactIn` and nothing else.
 from typing import Any, ClassVar
 
 import msgspec
+from litestar import Request
 from litestar.dto import AbstractDTO
+from litestar.enums import RequestEncodingType
+from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.spec import Reference, Schema
+from litestar.params import BodyKwarg
 from litestar.typing import FieldDefinition
 from msgspec import Struct
 
 from core.errors import FieldError, Invalid, Malformed
+from core.http.field_errors import all_representable, explain, field_errors
 
-MAX_DEPTH = 64
+JSON = RequestEncodingType.JSON.value
 
 
 class StrictBody(AbstractDTO[Struct]):
@@ -55,51 +60,57 @@ class StrictBody(AbstractDTO[Struct]):
         return convert_strictly(value, self._types[self.asgi_connection.route_handler.handler_id], strict=False)
 
 
+async def prepare_body(request: Request[Any, Any, Any]) -> None:
+    """Refuse a body of another type than the handler declares; take a form apart. A `before_request` hook.
+
+    Litestar keeps the form for the handler; one without a boundary, or in no known character set, is malformed.
+    """
+    data = request.route_handler.parsed_fn_signature.parameters.get("data")
+    if data is None:
+        return
+    declared = data.kwarg_definition
+    wanted = RequestEncodingType(declared.media_type).value if isinstance(declared, BodyKwarg) else JSON
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != wanted and not (wanted == JSON and media_type.endswith("+json")):
+        raise HTTPException(f"Send the body as {wanted}", status_code=415)
+    if wanted != JSON:
+        try:
+            await request.form()
+        except (UnicodeDecodeError, LookupError, ValidationException) as error:
+            raise Malformed("The form can't be read") from error
+
+
 def decode_strictly[T](body: bytes, kind: type[T]) -> T:
     """Raises `Malformed` for what is not JSON, and `Invalid` with every bad field for what doesn't fit."""
     try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.ValidationError:
-        return convert_strictly(msgspec.json.decode(body), kind)
+        decoded = msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError:  # it stopped at the first error, so what follows may not even be JSON
+        return convert_strictly(_decode_anything(body), kind)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise Malformed("The body is not valid JSON") from error
+        raise _malformed() from error
+    return decoded if all_representable(decoded) else convert_strictly(_decode_anything(body), kind)
 
 
 def convert_strictly[T](value: Any, kind: type[T], *, strict: bool = True) -> T:
     try:
-        return msgspec.convert(value, kind, strict=strict)
+        converted = msgspec.convert(value, kind, strict=strict)
     except msgspec.ValidationError as error:
-        raise Invalid(errors=field_errors(value, kind, strict=strict) or [_error("", error)]) from error
+        code, message = explain(str(error), kind)
+        whole = [FieldError(field="", code=code, message=message)]
+        raise Invalid(errors=field_errors(value, kind, strict=strict) or whole) from error
+    if not all_representable(converted):
+        raise Invalid(errors=field_errors(value, kind, strict=strict))
+    return converted
 
 
-def field_errors(value: Any, kind: Any, *, strict: bool = True) -> list[FieldError]:
-    """All errors of an object's fields: the decoder stops at the first, so each field is tried by itself."""
-    if not isinstance(value, dict):
-        return [FieldError(field="", code="type", message="Expected an object")]
-    found: list[FieldError] = []
-    fields = msgspec.structs.fields(kind)
-    known = {field.encode_name for field in fields}
-    for field in fields:
-        name = field.encode_name
-        if name not in value:
-            if field.required:
-                found.append(FieldError(field=name, code="required", message="This field is required"))
-            continue
-        try:
-            msgspec.convert(value[name], field.type, strict=strict)  # pyright: ignore[reportUnknownArgumentType]
-        except msgspec.ValidationError as error:
-            found.append(_error(name, error))
-    found += [
-        FieldError(field=str(name), code="unknown", message="There is no such field")  # pyright: ignore[reportUnknownArgumentType]
-        for name in value  # pyright: ignore[reportUnknownVariableType]
-        if name not in known
-    ]
-    return found
+def _decode_anything(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.ValidationError as error:
+        raise Invalid("A number in the body is too large") from error
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise _malformed() from error
 
 
-def _error(name: str, error: msgspec.ValidationError) -> FieldError:
-    """msgspec says "Expected `int` - at `$.a[0]`"; the path becomes part of ours."""
-    message, _, path = str(error).partition(" - at `$")
-    inner = path.rstrip("`").replace("[", ".").replace("]", "")
-    code = "type" if message.startswith("Expected") and "got" in message else "value"
-    return FieldError(field=f"{name}{inner}".strip("."), code=code, message=message.replace("`", ""))
+def _malformed() -> Malformed:
+    return Malformed("The body is not valid JSON")

@@ -1,17 +1,30 @@
-"""The OpenAPI 3.1 document and the two pages that show it, all served from here without any outside address."""
+"""The OpenAPI 3.1 document.
 
-from importlib.resources import files
-from typing import Any
+Litestar finds the operations; the schemas of bodies and answers come from msgspec, which decodes and encodes them, so
+that what is written there is what is done (Litestar's own schemas lose defaults, constraints of aliased types, keys of
+dictionaries and that unknown fields are refused).
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from types import NoneType
+from typing import Any, cast, get_args, get_origin
 
 import msgspec
-from litestar import Litestar, MediaType, Request, Response, get
+from litestar import Litestar, Response
 from litestar._openapi.plugin import OpenAPIPlugin
-from litestar.datastructures import CacheControlHeader
+from litestar.datastructures import UploadFile
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, License, SecurityScheme
-from litestar.static_files import create_static_files_router  # pyright: ignore[reportUnknownVariableType]
+from litestar.response import Stream
+from litestar.routes import HTTPRoute
+from litestar.typing import FieldDefinition
+from msgspec import Struct
 
 from core.http.problems import MEDIA_TYPE, Problem
+
+type Json = dict[str, Any]
 
 DESCRIPTION = """\
 A multi-tenant B2B networking and event platform. Sign in with `POST /api/v1/auth/login` and send the access token as
@@ -20,66 +33,38 @@ success is `application/problem+json` with a stable `code`.\
 """
 PROBLEM_REFERENCE = {"$ref": "#/components/schemas/Problem"}
 PROBLEMS = {
-    "400": "The request can't be read.",
-    "401": "Nobody is signed in, or the token no longer counts.",
-    "403": "The principal lacks the permission.",
-    "404": "There is no such thing, or it is another organization's.",
-    "409": "It conflicts with the present state.",
-    "412": "It changed since the client read it (If-Match).",
-    "413": "The body is too large.",
-    "422": "Some values are not acceptable; `errors` lists each.",
-    "503": "Briefly unavailable; see Retry-After.",
+    400: "The request can't be read.",
+    401: "Nobody is signed in, or the credential doesn't count.",
+    403: "The principal lacks the permission.",
+    404: "There is no such thing, or it is another organization's.",
+    409: "It conflicts with the present state.",
+    412: "It changed since the client read it (If-Match).",
+    413: "The body is too large.",
+    415: "The body is of another type.",
+    422: "Some values are not acceptable; `errors` lists each.",
+    429: "Too many attempts; see Retry-After.",
+    503: "Briefly unavailable; see Retry-After.",
 }
-PAGE_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:; worker-src blob:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-PAGE = """<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>The Plugs API</title><link rel="icon" href="data:,">{head}</head>
-<body>{body}</body>
-</html>
-"""
-SWAGGER_PAGE = PAGE.format(
-    head='<link rel="stylesheet" href="/docs/static/swagger-ui.css">',
-    body='<div id="swagger"></div><script src="/docs/static/swagger-ui-bundle.js"></script>'
-    '<script src="/docs/static/swagger-start.js"></script>',
-)
-REDOC_PAGE = PAGE.format(
-    head="", body='<redoc spec-url="/openapi.json"></redoc><script src="/docs/static/redoc.standalone.js"></script>'
-)
-HIDDEN: dict[str, Any] = {"public": True}
+REFERENCE = "#/components/schemas/{name}"
+GENERIC = re.compile(r"^(\w+)\[(\w+)\]$")
 
 
-def _page(content: str) -> Response[str]:
-    return Response(content, media_type=MediaType.HTML, headers={"content-security-policy": PAGE_POLICY})
+class Operation(Struct, frozen=True):
+    """One handler, and the types of what goes in and out of it."""
+
+    handler: HTTPRouteHandler
+    body: Any
+    answer: Any
+    parameters: list[FieldDefinition]
+
+    @property
+    def types(self) -> list[Any]:
+        found = [self.body, self.answer, *(parameter.annotation for parameter in self.parameters)]
+        return [kind for kind in found if kind not in UNDESCRIBED]
 
 
-@get("/docs", include_in_schema=False, opt=HIDDEN, sync_to_thread=False)
-def swagger() -> Response[str]:
-    return _page(SWAGGER_PAGE)
-
-
-@get("/redoc", include_in_schema=False, opt=HIDDEN, sync_to_thread=False)
-def redoc() -> Response[str]:
-    return _page(REDOC_PAGE)
-
-
-@get("/openapi.json", include_in_schema=False, opt=HIDDEN, sync_to_thread=False)
-def openapi_json(request: Request[Any, Any, Any]) -> Response[bytes]:
-    return Response(document_bytes(request.app), media_type="application/json")
-
-
-def documentation_routes() -> list[Any]:
-    static = create_static_files_router(
-        "/docs/static",
-        directories=[str(files("core.http") / "static")],
-        include_in_schema=False,
-        cache_control=CacheControlHeader(max_age=86_400),
-        opt=HIDDEN,
-    )
-    return [swagger, redoc, openapi_json, static]
+UNDESCRIBED = (None, NoneType, Any, Stream, str, bytes)
+"""Answers that are no JSON: CSV, plain text, nothing."""
 
 
 def prepare_openapi(app: Litestar, *, version: str) -> None:
@@ -106,31 +91,114 @@ def document_bytes(app: Litestar) -> bytes:
 
 
 def document(app: Litestar) -> dict[str, Any]:
-    raw: dict[str, Any] = app.plugins.get(OpenAPIPlugin).provide_openapi().to_schema()
-    public = _public_operations(app)
-    _, definitions = msgspec.json.schema_components([Problem], ref_template="#/components/schemas/{name}")
-    raw["components"].setdefault("schemas", {}).update(definitions)
+    raw: Json = app.plugins.get(OpenAPIPlugin).provide_openapi().to_schema()
+    operations = {str(operation.handler.operation_id): operation for operation in _operations(app)}
+    kinds = [Problem, *(kind for operation in operations.values() for kind in operation.types)]
+    shown, components = msgspec.json.schema_components(kinds, schema_hook=_of_upload, ref_template=REFERENCE)
+    schemas = dict(zip(map(str, kinds), shown, strict=True))
+    raw["components"]["schemas"] = components
     for path in raw["paths"].values():
-        for operation in path.values():
-            if isinstance(operation, dict):
-                _describe_problems(operation, is_public=operation["operationId"] in public)  # pyright: ignore[reportUnknownArgumentType]
-    return raw
+        for described in path.values():
+            operation = operations[described["operationId"]]
+            _describe_body_and_answer(described, operation, schemas)
+            _describe_problems(described, operation)
+            for parameter in described.get("parameters", ()):
+                parameter["schema"] = _without_null(parameter["schema"])
+    return _with_plain_names(raw)
 
 
-def _public_operations(app: Litestar) -> set[str]:
-    return {
-        str(handler.operation_id)
-        for route in app.routes
-        for handler in getattr(route, "route_handlers", ())
-        if handler.opt.get("public")
-    }
+def _operations(app: Litestar) -> Iterator[Operation]:
+    for route in app.routes:
+        if not isinstance(route, HTTPRoute):
+            continue
+        for handler, model in route.route_handler_map.values():
+            if not handler.resolve_include_in_schema():
+                continue
+            declared = handler.parsed_fn_signature.parameters
+            expected = (*model.expected_path_params, *model.expected_query_params, *model.expected_header_params)
+            yield Operation(
+                handler=handler,
+                body=declared["data"].annotation if "data" in declared else None,
+                answer=_answer_of(handler.parsed_fn_signature.return_type.annotation),
+                parameters=[declared[parameter.field_name] for parameter in expected],
+            )
 
 
-def _describe_problems(operation: dict[str, Any], *, is_public: bool) -> None:
-    """Every operation may answer with these problems; Litestar's own idea of a 400 gives way to ours."""
-    responses: dict[str, Any] = operation["responses"]
-    responses.pop("400", None)
+def _answer_of(annotation: Any) -> Any:
+    """`Response[ContactOut]` is a `ContactOut`."""
+    return get_args(annotation)[0] if get_origin(annotation) is Response else annotation
+
+
+def _of_upload(kind: type) -> Json:
+    if kind is UploadFile:
+        return {"type": "string", "format": "binary"}
+    raise NotImplementedError
+
+
+def _describe_body_and_answer(described: Json, operation: Operation, schemas: Mapping[str, Json]) -> None:
+    if operation.body is not None:
+        for content in described["requestBody"]["content"].values():
+            content["schema"] = schemas[str(operation.body)]
+    for content in described["responses"][str(operation.handler.status_code)].get("content", {}).values():
+        content["schema"] = schemas.get(str(operation.answer), {"type": "string"})
+
+
+def _describe_problems(described: Json, operation: Operation) -> None:
+    """The problems that this operation can answer with; Litestar's own idea of a 400 gives way to ours."""
+    handler = operation.handler
+    is_public = bool(handler.opt.get("public"))
     if not is_public:
-        operation["security"] = [{"bearer": []}]
+        described["security"] = [{"bearer": []}]
+    has_body = operation.body is not None
+    sources = {parameter["in"] for parameter in described.get("parameters", ())}
+    names = {parameter["name"] for parameter in described.get("parameters", ())}
+    possible = {
+        400: has_body,
+        401: has_body or not is_public,
+        403: any(hasattr(guard, "permission") for guard in cast("Sequence[object]", handler.guards or ())),
+        404: "path" in sources,
+        409: not is_public and "GET" not in handler.http_methods,
+        412: "If-Match" in names,
+        413: has_body,
+        415: has_body,
+        422: True,
+        429: bool(handler.opt.get("throttled")),
+        503: True,
+    }
+    described["responses"].pop("400", None)
     for status, meaning in PROBLEMS.items():
-        responses.setdefault(status, {"description": meaning, "content": {MEDIA_TYPE: {"schema": PROBLEM_REFERENCE}}})
+        if possible[status]:
+            answer = {"description": meaning, "content": {MEDIA_TYPE: {"schema": PROBLEM_REFERENCE}}}
+            described["responses"][str(status)] = answer
+
+
+def _without_null(schema: Json) -> Json:
+    """A parameter that may be left out is nullable to the handler, but nobody can send null in an address."""
+    sides: list[Json] = schema.get("oneOf", [])
+    if {"type": "null"} not in sides:
+        return schema
+    kept = [side for side in sides if side != {"type": "null"}]
+    rest = {name: value for name, value in schema.items() if name != "oneOf"}
+    return rest | (kept[0] if len(kept) == 1 else {"oneOf": kept})
+
+
+def _with_plain_names(document: Json) -> Json:
+    """Generic types by a name that generators of clients can use: `Page[ContactOut]` is a `PageOfContactOut`."""
+    names: dict[str, str] = {}
+    for name, schema in document["components"]["schemas"].items():
+        if found := GENERIC.match(schema.get("title", "")):
+            names[name] = schema["title"] = f"{found[1]}Of{found[2]}"
+    references = {REFERENCE.format(name=name): REFERENCE.format(name=new) for name, new in names.items()}
+
+    def renamed(node: Any) -> Any:
+        match node:
+            case {"$ref": str(reference)}:
+                return node | {"$ref": references.get(reference, reference)}
+            case dict():
+                return {names.get(str(key), key): renamed(value) for key, value in cast("Json", node).items()}
+            case list():
+                return [renamed(value) for value in cast("list[Any]", node)]
+            case _:
+                return node
+
+    return renamed(document)

@@ -1,13 +1,25 @@
 """Query parameters: unknown ones are refused, so that a misspelt filter never quietly returns everything."""
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import msgspec
 from litestar import Litestar, Request
 from litestar.routes import HTTPRoute
+from msgspec import Struct
 
 from core.errors import FieldError, Invalid
+from core.http.field_errors import MAX_ERRORS, NAME_LENGTH
 
 KNOWN = "known_parameters"
+ONCE = "This parameter can be given once"
+NOT_NULL = "Leave the parameter out instead of sending null"
+
+
+class KnownParameter(Struct, frozen=True):
+    repeats: bool
+    reads_null: bool
+    """Whether the text `null` would be taken for "not given", and a filter so become none at all."""
 
 
 def note_known_parameters(app: Litestar) -> None:
@@ -16,19 +28,39 @@ def note_known_parameters(app: Litestar) -> None:
         if not isinstance(route, HTTPRoute):
             continue
         for handler, model in route.route_handler_map.values():
-            handler.opt[KNOWN] = frozenset(p.field_alias for p in model.expected_query_params)
+            declared = handler.parsed_fn_signature.parameters
+            handler.opt[KNOWN] = {
+                p.field_alias: KnownParameter(p.is_sequence, _reads_null(declared[p.field_name].annotation))
+                for p in model.expected_query_params
+            }
+
+
+def _reads_null(kind: Any) -> bool:
+    try:
+        return msgspec.convert("null", kind, strict=False) is None
+    except msgspec.ValidationError:
+        return False
 
 
 def refuse_unknown_parameters(request: Request[Any, Any, Any]) -> None:
-    """A `before_request` hook."""
+    """Also refuses a parameter that is given twice, of which one would be overlooked. A `before_request` hook."""
     if not (raw := request.scope["query_string"]):
         return
-    if b"%00" in raw:
+    if b"%00" in raw or b"\0" in raw:
         message = "The NUL character can't be part of a value"
-        raise Invalid(message, errors=[FieldError(field="", code="value", message=message)])
-    known: frozenset[str] = request.route_handler.opt.get(KNOWN, frozenset())
-    unknown = [name for name in request.query_params if name not in known]
-    if unknown:
-        raise Invalid(
-            errors=[FieldError(field=name, code="unknown", message="There is no such parameter") for name in unknown]
-        )
+        raise Invalid(message, errors=[FieldError(field="", code="format", message=message)])
+    known: Mapping[str, KnownParameter] = request.route_handler.opt.get(KNOWN, {})
+    given = request.query_params.dict().items()
+    errors = [error for name, values in given for error in _errors_of(name, values, known.get(name))]
+    if errors:
+        raise Invalid(errors=errors[:MAX_ERRORS])
+
+
+def _errors_of(name: str, values: list[Any], known: KnownParameter | None) -> Iterator[FieldError]:
+    if known is None:
+        yield FieldError(field=name[:NAME_LENGTH], code="unknown", message="There is no such parameter")
+        return
+    if len(values) > 1 and not known.repeats:
+        yield FieldError(field=name, code="repeated", message=ONCE)
+    if known.reads_null and any(str(value).lower() == "null" for value in values):
+        yield FieldError(field=name, code="type", message=NOT_NULL)

@@ -22,6 +22,7 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from core import errors
 from core.errors import FieldError, PlugsError
+from core.http.field_errors import explain
 
 log = structlog.get_logger()
 
@@ -37,6 +38,7 @@ STATUS: dict[type[PlugsError], int] = {
     errors.PreconditionFailed: 412,
     errors.TooLarge: 413,
     errors.Invalid: 422,
+    errors.TooManyRequests: 429,
     errors.Unavailable: 503,
 }
 CODES: dict[int, str] = {
@@ -92,13 +94,16 @@ def answer_for(error: Exception, scope: Scope) -> ProblemAnswer:
     """What the client is told of an error. Errors that nobody foresaw are logged here, with their trace."""
     correlation_id = str(scope.get("state", {}).get("correlation_id", ""))
     if isinstance(error, HTTPException):
-        return _of_http(error, correlation_id)
+        return _of_http(error, scope, correlation_id)
     known = error if isinstance(error, PlugsError) else _of_database(error)
     if known is None:
         log.error("request.failed", exc_info=error)
         return _answer(500, "internal-error", "Something went wrong on our side", correlation_id)
     status = next(STATUS[kind] for kind in type(known).__mro__ if kind in STATUS)
-    return _answer(status, known.code, known.detail, correlation_id, title=known.title, fields=known.errors)
+    headers = {"Retry-After": str(known.retry_after)} if isinstance(known, errors.TooManyRequests) else None
+    return _answer(
+        status, known.code, known.detail, correlation_id, title=known.title, fields=known.errors, headers=headers
+    )
 
 
 def _answer(
@@ -122,10 +127,12 @@ def _answer(
     return ProblemAnswer(problem, {**HEADERS.get(status, {}), **(headers or {})})
 
 
-def _of_http(error: HTTPException, correlation_id: str) -> ProblemAnswer:
+def _of_http(error: HTTPException, scope: Scope, correlation_id: str) -> ProblemAnswer:
     """Litestar's own errors: routing, limits, and parameters that don't fit."""
     if isinstance(error, ValidationException):
-        fields = [_field_of(extra) for extra in _extras(error)]
+        if any(extra.get("key") == "data" for extra in _extras(error)):  # what is there was decoded without Litestar
+            return _answer(400, "malformed", "The body is empty", correlation_id, title=errors.Malformed.title)
+        fields = [_field_of(extra, scope) for extra in _extras(error)]
         return _answer(422, "invalid", errors.Invalid.title, correlation_id, title=errors.Invalid.title, fields=fields)
     status = error.status_code
     if status >= 500:
@@ -140,9 +147,13 @@ def _extras(error: ValidationException) -> list[Any]:
     return extra if isinstance(extra, list) else []  # pyright: ignore[reportUnknownVariableType]
 
 
-def _field_of(extra: Mapping[str, Any]) -> FieldError:
-    message = str(extra.get("message", "not acceptable"))
-    return FieldError(field=str(extra.get("key", "")), code="value", message=message)
+def _field_of(extra: Mapping[str, Any], scope: Scope) -> FieldError:
+    """A parameter's error in the words of a body's, under the name that the client knows it by."""
+    name = str(extra.get("key", ""))
+    parameter = scope["route_handler"].parsed_fn_signature.parameters.get(name)
+    code, message = explain(str(extra.get("message", "")), parameter.raw if parameter else Any)
+    alias = getattr(parameter.kwarg_definition, "name", None) if parameter else None
+    return FieldError(field=alias or name, code=code, message=message)
 
 
 def _of_database(error: Exception) -> PlugsError | None:

@@ -9,7 +9,15 @@ from core.db.pages import MAX_LIMIT
 from core.http.conditions import etag_of
 
 Limit = Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="Rows on a page")]
-PageCursor = Annotated[str | None, QueryParameter(min_length=1, max_length=2000, description="`next_cursor` of a page")]
+PageCursor = Annotated[
+    str | None,
+    QueryParameter(
+        title="`next_cursor` of a page, unchanged",
+        description="`next_cursor` of the page before",
+        max_length=2000,
+        pattern=r"^[A-Za-z0-9_-]+$(?!\n)",
+    ),
+]
 IfMatch = Annotated[str | None, HeaderParameter(name="If-Match", max_length=200, description="The ETag that was read")]
 
 

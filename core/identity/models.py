@@ -67,8 +67,11 @@ class User(Base, SoftDelete):
     updated_by: Mapped[UUID | None] = mapped_column(ForeignKey("core.users.id"))
 
 
-class Membership(TenantModel, schema=SCHEMA):
-    """A person's place in an organization."""
+class Membership(TenantModel, schema=SCHEMA, app=["SELECT"]):
+    """A person's place in an organization.
+
+    The application may only read it: a place for somebody else's id would open that person's row in `users` to it.
+    """
 
     __tablename__ = "memberships"
     __table_args__ = (

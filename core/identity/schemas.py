@@ -7,14 +7,46 @@ from uuid import UUID
 from msgspec import Meta, Struct
 
 from core.identity.passwords import MAX_LENGTH, MIN_LENGTH
-from core.text import Email, ShortText
+from core.text import NO_NUL, NO_NUL_TITLE, Email, ShortText
 
-type Slug = Annotated[str, Meta(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,48}[a-z0-9])?$", examples=["acme"])]
-type NewPassword = Annotated[
-    str, Meta(min_length=MIN_LENGTH, max_length=MAX_LENGTH, pattern=r"^[^\u0000]*$", examples=["correct-horse-battery"])
+type Slug = Annotated[
+    str,
+    Meta(
+        title="lower-case letters, digits and inner hyphens, at most 50",
+        pattern=r"^[a-z0-9](?:[a-z0-9-]{0,48}[a-z0-9])?$(?!\n)",
+        examples=["acme"],
+    ),
 ]
-type Password = Annotated[str, Meta(min_length=1, max_length=MAX_LENGTH, pattern=r"^[^\u0000]*$")]
-type OpaqueToken = Annotated[str, Meta(min_length=1, max_length=512, pattern=r"^[!-~]+$")]
+type NewPassword = Annotated[
+    str,
+    Meta(
+        title=NO_NUL_TITLE,
+        min_length=MIN_LENGTH,
+        max_length=MAX_LENGTH,
+        pattern=NO_NUL,
+        examples=["correct-horse-battery"],
+    ),
+]
+type Password = Annotated[
+    str,
+    Meta(
+        title=NO_NUL_TITLE,
+        min_length=1,
+        max_length=MAX_LENGTH,
+        pattern=NO_NUL,
+        examples=["correct-horse-battery"],
+    ),
+]
+type OpaqueToken = Annotated[
+    str,
+    Meta(
+        title="a token, unchanged",
+        min_length=1,
+        max_length=512,
+        pattern=r"^[!-~]+$(?!\n)",
+        examples=["plugs_rt_0a1b2c"],
+    ),
+]
 
 
 class RegisterIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

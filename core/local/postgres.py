@@ -54,9 +54,8 @@ class LocalPostgres(Server):
         self._cluster = self.directory / "cluster"
         self._programs = Path()
 
-    @property
-    def url(self) -> str:
-        return f"postgresql://{SUPERUSER}@/postgres?host={self.sockets}&port={_PORT}"
+    def _url_in(self, sockets: Path) -> str:
+        return f"postgresql://{SUPERUSER}@/postgres?host={sockets}&port={_PORT}"
 
     @property
     def programs(self) -> Path:

@@ -14,6 +14,7 @@ __all__ = ["LocalRedis", "ServerError"]
 
 _MEMORY = "256mb"
 _PING_PATIENCE = 0.2  # seconds
+_SOCKET = "redis.sock"
 
 
 class LocalRedis(Server):
@@ -22,13 +23,12 @@ class LocalRedis(Server):
     name = "Redis"
     stop_signal = SIGTERM
 
-    @property
-    def url(self) -> str:
-        return f"unix://{self._socket}"
+    def _url_in(self, sockets: Path) -> str:
+        return f"unix://{sockets / _SOCKET}"
 
     @property
     def _socket(self) -> Path:
-        return self.sockets / "redis.sock"
+        return self.sockets / _SOCKET
 
     def _prepare(self) -> Account | None:
         return None  # unlike PostgreSQL, Redis doesn't mind to run as root

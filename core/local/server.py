@@ -68,8 +68,24 @@ class Server(ABC):
         return self._sockets
 
     @property
+    def url(self) -> str:
+        return self._url_in(self.sockets)
+
+    def find_running(self) -> str | None:
+        """The URL of the server that another process keeps on this directory; None where none does."""
+        try:
+            holder, sockets = self._lock_file.read_text().split("\n")[:2]
+        except (OSError, ValueError):
+            return None
+        runs = holder.isdigit() and _is_alive(int(holder)) and sockets and Path(sockets).is_dir()
+        return self._url_in(Path(sockets)) if runs else None
+
+    @property
+    def _lock_file(self) -> Path:
+        return self.directory / f"{self.name.lower()}.lock"
+
     @abstractmethod
-    def url(self) -> str: ...
+    def _url_in(self, sockets: Path) -> str: ...
 
     @abstractmethod
     def _prepare(self) -> Account | None:
@@ -118,7 +134,7 @@ class Server(ABC):
         if self._lock is not None:
             return  # a start after a crash: it never stopped being ours
         self.directory.mkdir(parents=True, exist_ok=True)
-        path = self.directory / f"{self.name.lower()}.lock"
+        path = self._lock_file
         lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             self._wait_for(lock, path)

@@ -9,9 +9,12 @@ from litestar import Response, Router, get
 from litestar.datastructures import State
 from msgspec import Struct
 
+from core.errors import FieldError, PlugsError, Unavailable
 from core.observe.metrics import CONTENT_TYPE_LATEST, Metrics
 
 CHECK_SECONDS = 2.0
+CONTENT_TYPE = CONTENT_TYPE_LATEST.removesuffix("; charset=utf-8")
+"""Litestar adds the character set."""
 
 type Check = Callable[[], Awaitable[None]]
 
@@ -54,16 +57,20 @@ class HealthChecks:
             async with asyncio.timeout(CHECK_SECONDS):
                 await check()
         except Exception as error:  # whatever is wrong, saying so is what this is for
-            return Health(status="failing", reason=type(error).__name__)
+            reason = error.detail if isinstance(error, PlugsError) else type(error).__name__
+            return Health(status="failing", reason=reason)
         return Health(status="ok", milliseconds=round((time.perf_counter() - started) * 1000, 2))
 
 
 PUBLIC: dict[str, Any] = {"public": True}
-OK, FAILING = 200, 503
 
 
-def _answer[T: Health | HealthReport](body: T) -> Response[T]:
-    return Response(body, status_code=FAILING if body.status == "failing" else OK)
+def _insist(**parts: Health) -> None:
+    """Raises `Unavailable` that names each part which is failing."""
+    failing = {name: part.reason for name, part in parts.items() if part.status == "failing"}
+    if failing:
+        errors = [FieldError(field=name, code="failing", message=reason or "") for name, reason in failing.items()]
+        raise Unavailable(f"Failing: {', '.join(failing)}", code="failing", errors=errors)
 
 
 @get("/health/live", operation_id="health_live", summary="Is this process alive?", opt=PUBLIC)
@@ -72,52 +79,59 @@ async def live() -> Health:
 
 
 @get("/health/ready", operation_id="health_ready", summary="Should this process get requests?", opt=PUBLIC)
-async def ready(state: State) -> Response[Health]:
+async def ready(state: State) -> Health:
     checks: HealthChecks = state.health
     if checks.stopping:
-        return _answer(Health(status="failing", reason="stopping"))
+        _insist(process=Health(status="failing", reason="stopping"))
     database = await checks.ask(checks.database)
-    return _answer(database if database.status == "failing" else await checks.ask(checks.migrations))
+    _insist(database=database)
+    _insist(migrations=await checks.ask(checks.migrations))
+    return database
 
 
 @get("/health", operation_id="health", summary="All parts and modules at a glance", opt=PUBLIC)
-async def overview(state: State) -> Response[HealthReport]:
+async def overview(state: State) -> HealthReport:
     checks: HealthChecks = state.health
     database, redis, migrations = await asyncio.gather(
         checks.ask(checks.database), checks.ask(checks.redis), checks.ask(checks.migrations)
     )
     parts = {"database": database, "redis": redis, "migrations": migrations}
-    if database.status == "failing":
-        status = "failing"
-    elif any(part.status != "ok" for part in parts.values()) or any(m.status != "ok" for m in checks.modules.values()):
+    _insist(database=database)
+    if any(part.status != "ok" for part in parts.values()) or any(m.status != "ok" for m in checks.modules.values()):
         status = "degraded"
     else:
         status = "ok"
-    return _answer(HealthReport(status=status, parts=parts, modules=checks.modules))
+    return HealthReport(status=status, parts=parts, modules=checks.modules)
 
 
 @get("/health/db", operation_id="health_db", summary="Does PostgreSQL answer?", opt=PUBLIC)
-async def db_health(state: State) -> Response[Health]:
-    checks: HealthChecks = state.health
-    return _answer(await checks.ask(checks.database))
+async def db_health(state: State) -> Health:
+    return await _database_health(state.health)
 
 
 @get("/api/v1/health/database", operation_id="health_database", summary="Does PostgreSQL answer?", opt=PUBLIC)
-async def database_health(state: State) -> Response[Health]:
-    checks: HealthChecks = state.health
-    return _answer(await checks.ask(checks.database))
+async def database_health(state: State) -> Health:
+    return await _database_health(state.health)
+
+
+async def _database_health(checks: HealthChecks) -> Health:
+    database = await checks.ask(checks.database)
+    _insist(database=database)
+    return database
 
 
 @get("/api/v1/health/redis", operation_id="health_redis", summary="Does Redis answer?", opt=PUBLIC)
-async def redis_health(state: State) -> Response[Health]:
+async def redis_health(state: State) -> Health:
     checks: HealthChecks = state.health
-    return _answer(await checks.ask(checks.redis))
+    redis = await checks.ask(checks.redis)
+    _insist(redis=redis)
+    return redis
 
 
 @get("/metrics", operation_id="metrics", summary="Prometheus metrics", opt=PUBLIC, media_type="text/plain")
 async def metrics_page(state: State) -> Response[bytes]:
     metrics: Metrics = state.metrics
-    return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+    return Response(metrics.exposition(), media_type=CONTENT_TYPE)
 
 
 def health_router() -> Router:

@@ -1,7 +1,8 @@
 """Running one job: claim it under a lease, do its work and its "done" in one transaction, or give it back.
 
-A delivery is only a hint that a job may be due. Whoever claims the row runs it; every commit of the run checks that
-the lease is still its own, so that a worker which was thought dead and comes back can't write twice.
+A delivery names a row and nothing more: whoever claims that row runs it, in the tenant and with the arguments that the
+row holds. Every commit of the run checks that the lease is still its own, so that a worker which was thought dead and
+comes back can't write twice.
 """
 
 import asyncio
@@ -13,20 +14,19 @@ from uuid import UUID, uuid4
 
 import msgspec
 import structlog
-from sqlalchemy import Integer, cast, func, literal, or_, select, update
+from sqlalchemy import func, or_, select, update
 
 from core.db.database import Database
 from core.db.pages import CursorSigner
 from core.principal import Principal, PrincipalKind
 from core.tasks.context import Ctx
-from core.tasks.models import OutboxJob
+from core.tasks.models import MAX_ATTEMPTS, OutboxJob
 from core.tasks.registry import TaskRegistry
 
 log = structlog.get_logger()
 
 RETRY_SECONDS = (1, 5, 30, 120, 600, 3600)
 """Patience between attempts of a job that raises; the last value repeats."""
-MAX_ATTEMPTS = 12
 ERROR_LENGTH = 2000
 
 
@@ -74,22 +74,28 @@ class JobRunner:
     """Runs jobs by id. One for each worker process."""
 
     def __init__(
-        self, *, database: Database, registry: TaskRegistry, cursors: CursorSigner, lease_seconds: float
+        self,
+        *,
+        database: Database,
+        registry: TaskRegistry,
+        cursors: CursorSigner,
+        lease_seconds: float,
     ) -> None:
         self._database = database
         self._registry = registry
         self._cursors = cursors
         self._lease_seconds = lease_seconds
 
-    async def run(self, job_id: UUID) -> None:
+    async def run(self, organization_id: UUID, job_id: UUID) -> None:
         """Run the job if it is still to be done and nobody else holds it. Never raises for what the actor does."""
         lease = uuid4()
-        job = await self._claim(job_id, lease)
+        job = await self._claim(organization_id, job_id, lease)
         if job is None:
             return
         bound = structlog.contextvars.bound_contextvars(
             correlation_id=job.correlation_id,
             organization_id=str(job.organization_id),
+            user_id=None if job.user_id is None else str(job.user_id),
             actor=job.actor,
             job_id=str(job.id),
         )
@@ -123,16 +129,24 @@ class JobRunner:
         finally:
             await ctx.close()
 
-    async def _claim(self, job_id: UUID, lease: UUID) -> OutboxJob | None:
+    async def _claim(self, organization_id: UUID, job_id: UUID, lease: UUID) -> OutboxJob | None:
+        """Take the job. It stays due beneath the lease, so that one whose worker dies is sent again at the lease's end.
+
+        One that waits for its next attempt has not been sent since the last: a delivery left over from before is no
+        reason to lose patience.
+        """
         free = or_(OutboxJob.leased_until.is_(None), OutboxJob.leased_until < func.now())
+        called = or_(OutboxJob.sends > 0, OutboxJob.not_before <= func.now())
         locked = (
             select(OutboxJob.organization_id, OutboxJob.id)
             .where(
+                OutboxJob.organization_id == organization_id,
                 OutboxJob.id == job_id,
                 OutboxJob.done_at.is_(None),
                 OutboxJob.parked_at.is_(None),
                 OutboxJob.actor.in_(list(self._registry.actors)),
                 free,
+                called,
             )
             .with_for_update(skip_locked=True)
             .cte("locked")
@@ -144,6 +158,8 @@ class JobRunner:
                 lease=lease,
                 leased_until=func.now() + timedelta(seconds=self._lease_seconds),
                 attempts=OutboxJob.attempts + 1,
+                sends=0,
+                not_before=func.now(),
             )
             .returning(OutboxJob)
         )
@@ -198,7 +214,7 @@ class JobRunner:
                     leased_until=None,
                     last_error=f"{type(error).__name__}: {error}".replace("\0", "")[:ERROR_LENGTH],
                     not_before=func.now() + timedelta(seconds=seconds),
-                    sends=cast(literal(0), Integer),
+                    sends=0,
                     parked_at=func.now() if park else None,
                 )
             )

@@ -14,6 +14,11 @@ from core.db.models import Base
 from core.db.types import Xid8
 from core.ids import new_id
 
+NO_ORGANIZATION = UUID(int=0)
+"""Whose jobs are nobody's: what concerns an account and not what it does in one organization or another."""
+MAX_ATTEMPTS = 12
+"""A job that was begun so often and never finished is parked. One that nobody began has not failed: it only waits."""
+
 
 class DomainEvent(Base):
     """Something that happened, in the one ordered stream that subscribers, webhooks and feeds follow."""

@@ -5,6 +5,7 @@ many finds the job done and does nothing. Any number of relays may run.
 """
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
@@ -14,19 +15,19 @@ import structlog
 from msgspec import Struct
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
-from sqlalchemy import Double, and_, case, cast, func, or_, select, update
+from sqlalchemy import Double, and_, case, cast, func, or_, select, tuple_, update
 
 from core.db.database import Database
 from core.tasks.broker import doorbell_channel
-from core.tasks.models import OutboxJob
+from core.tasks.models import MAX_ATTEMPTS, OutboxJob
 from core.tasks.registry import TaskRegistry
 
 log = structlog.get_logger()
 
 BATCH = 500
-MAX_ATTEMPTS = 12
-"""A job that was begun so often and never finished is parked. One that nobody began has not failed: it only waits."""
 MAX_PATIENCE_SECONDS = 3600.0
+WORKER_LOST = "The worker was lost while it ran"
+"""Why a job is due although its lease was never given back."""
 
 
 class Due(Struct, frozen=True, kw_only=True):
@@ -87,6 +88,7 @@ class Relay:
         )
         patience = func.least(self._resend_after * func.power(2, cast(OutboxJob.sends, Double)), MAX_PATIENCE_SECONDS)
         hopeless = OutboxJob.attempts >= MAX_ATTEMPTS
+        lost = OutboxJob.leased_until.is_not(None)
         take = (
             update(OutboxJob)
             .where(OutboxJob.organization_id == due.c.organization_id, OutboxJob.id == due.c.id)
@@ -94,7 +96,7 @@ class Relay:
                 sends=OutboxJob.sends + 1,
                 not_before=now + timedelta(seconds=1) * patience,
                 parked_at=case((hopeless, now), else_=None),
-                last_error=case((hopeless, func.coalesce(OutboxJob.last_error, "worker lost")), else_=None),
+                last_error=case((lost, WORKER_LOST), else_=OutboxJob.last_error),
             )
             .returning(OutboxJob.organization_id, OutboxJob.id, OutboxJob.actor, OutboxJob.queue, OutboxJob.parked_at)
             .execution_options(synchronize_session=False)
@@ -113,14 +115,14 @@ class Relay:
             message = dramatiq.Message[None](
                 queue_name=job.queue,
                 actor_name=job.actor,
-                args=(str(job.id),),
+                args=(str(job.organization_id), str(job.id)),
                 kwargs={},
                 options={},
                 message_id=str(job.id),
             )
             try:
                 self._broker.enqueue(message)
-            except (RedisError, dramatiq.errors.ConnectionError):
+            except RedisError:
                 return due[index:]
         return []
 
@@ -128,7 +130,7 @@ class Relay:
         async with self._database.system() as system:
             await system.execute(
                 update(OutboxJob)
-                .where(OutboxJob.id.in_([job.id for job in unsent]))
+                .where(tuple_(OutboxJob.organization_id, OutboxJob.id).in_([(j.organization_id, j.id) for j in unsent]))
                 .values(sends=func.greatest(OutboxJob.sends - 1, 0), not_before=func.now())
                 .execution_options(synchronize_session=False)
             )
@@ -166,4 +168,5 @@ class Doorbell:
     async def close(self) -> None:
         pubsub, self._pubsub = self._pubsub, None
         if pubsub is not None:
-            await pubsub.aclose()
+            with suppress(RedisError, OSError):
+                await pubsub.aclose()

@@ -4,7 +4,7 @@ import asyncio
 from datetime import datetime
 
 import structlog
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import ColumnElement, delete, func, insert, literal, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from core import clock
@@ -93,10 +93,23 @@ class Scheduler:
             (OutboxJob, OutboxJob.done_at < func.now() - text(f"interval '{KEEP_DONE}'")),
             (DomainEvent, DomainEvent.occurred_at < func.now() - text(f"interval '{KEEP_EVENTS}'")),
         ):
-            async with self._database.system() as system:
-                old = select(model.organization_id, model.id).where(condition).limit(SWEEP_BATCH).cte("old")
-                await system.execute(
-                    delete(model)
-                    .where(model.organization_id == old.c.organization_id, model.id == old.c.id)
-                    .execution_options(synchronize_session=False)
-                )
+            while await self._sweep_batch(model, condition) == SWEEP_BATCH:
+                pass
+
+    async def _sweep_batch(self, model: type[OutboxJob | DomainEvent], condition: ColumnElement[bool]) -> int:
+        """Two that sweep at once take different rows."""
+        old = (
+            select(model.organization_id, model.id)
+            .where(condition)
+            .limit(SWEEP_BATCH)
+            .with_for_update(skip_locked=True)
+            .cte("old")
+        )
+        async with self._database.system() as system:
+            removed = await system.execute(
+                delete(model)
+                .where(model.organization_id == old.c.organization_id, model.id == old.c.id)
+                .returning(literal(1))
+                .execution_options(synchronize_session=False)
+            )
+            return len(removed.all())

@@ -84,7 +84,7 @@ class Tenant(Struct, frozen=True, kw_only=True):
             if not ids:
                 return count
             for job_id in ids:
-                await runner.run(job_id)
+                await runner.run(self.organization_id, job_id)
             count += len(ids)
 
     async def make_jobs_due(self) -> None:

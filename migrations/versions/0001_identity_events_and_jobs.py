@@ -32,7 +32,7 @@ def guard_platform_tables() -> None:
         f"CREATE POLICY tenant ON core.organizations TO {APP_ROLE} "
         f"USING (id = {CURRENT_ORGANIZATION}) WITH CHECK (id = {CURRENT_ORGANIZATION})"
     )
-    op.execute(f"GRANT SELECT, UPDATE ON core.organizations TO {APP_ROLE}")
+    op.execute(f"GRANT SELECT, UPDATE (name, domain, settings, updated_at) ON core.organizations TO {APP_ROLE}")
     op.execute(
         f"CREATE POLICY tenant ON core.users FOR SELECT TO {APP_ROLE} USING (EXISTS ("
         "SELECT FROM core.memberships AS place "
@@ -179,7 +179,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("organization_id", "user_id", name=op.f("uq_memberships_organization_id_user_id")),
         schema="core",
     )
-    op.guard_tenant_table("core.memberships")
+    op.guard_tenant_table("core.memberships", app=["SELECT"])
     op.create_index("ix_memberships_user_id", "memberships", ["user_id"], unique=False, schema="core")
     op.create_table(
         "sessions",
@@ -220,6 +220,7 @@ def downgrade() -> None:
     op.drop_table("refresh_tokens", schema="core")
     op.drop_index("ix_sessions_user_id", table_name="sessions", schema="core")
     op.drop_table("sessions", schema="core")
+    op.execute("DROP POLICY tenant ON core.users")  # it asks memberships
     op.drop_index("ix_memberships_user_id", table_name="memberships", schema="core")
     op.drop_table("memberships", schema="core")
     op.drop_table("users", schema="core")

@@ -6,7 +6,20 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from core.sdk import Email, LongText, OptionalText, Phone, ShortText, UploadFile, Url
+from core.sdk import (
+    NO_NUL,
+    NO_NUL_TITLE,
+    Email,
+    LongText,
+    Moment,
+    OptionalText,
+    Phone,
+    PlainInteger,
+    PlainNumber,
+    ShortText,
+    UploadFile,
+    Url,
+)
 from modules.networking.values import (
     ContactStatus,
     ContactType,
@@ -16,10 +29,12 @@ from modules.networking.values import (
     Priority,
 )
 
-type MetadataKey = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[^\u0000]*$")]
-type Metadata = Annotated[dict[MetadataKey, None | bool | int | float | LongText], Meta(max_length=100)]
+type MetadataKey = Annotated[str, Meta(title=NO_NUL_TITLE, min_length=1, max_length=100, pattern=NO_NUL)]
+type Metadata = Annotated[
+    dict[MetadataKey, None | bool | PlainInteger | PlainNumber | LongText],
+    Meta(max_length=100, examples=[{"source": "trade fair", "seats": 3}]),
+]
 """Values of the client's own: flat, so that they can be filtered, exported and shown."""
-type Moment = Annotated[datetime, Meta(tz=True, examples=["2026-03-01T09:30:00+01:00"])]
 
 
 class ContactIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -131,7 +146,7 @@ class InteractionOut(Struct, frozen=True, kw_only=True):
 class ImportUpload(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The file to import: CSV with a header line, in UTF-8, UTF-16 or Windows-1252."""
 
-    file: UploadFile
+    file: Annotated[UploadFile, Meta(extra_json_schema={"minLength": 1})]
 
 
 class ImportErrorOut(Struct, frozen=True, kw_only=True):

@@ -5,6 +5,8 @@ from uuid import UUID
 
 from core.sdk import (
     DEFAULT_LIMIT,
+    NO_NUL,
+    NO_NUL_TITLE,
     Ctx,
     FromPath,
     FromQuery,
@@ -32,10 +34,16 @@ from modules.networking.services import contacts, interactions
 from modules.networking.values import ContactStatus, ContactType, Priority
 from modules.networking.views import contact_out, interaction_out
 
-Text = Annotated[str | None, QueryParameter(min_length=1, max_length=200)]
+Text = Annotated[str | None, QueryParameter(title=NO_NUL_TITLE, min_length=1, max_length=200, pattern=NO_NUL)]
 Search = Annotated[
     str | None,
-    QueryParameter(min_length=1, max_length=200, description="Words in name, company, title, e-mail"),
+    QueryParameter(
+        title=NO_NUL_TITLE,
+        min_length=1,
+        max_length=200,
+        pattern=NO_NUL,
+        description="Words in name, company, title, e-mail",
+    ),
 ]
 ContactSort = Literal[
     "created_at", "-created_at",
@@ -99,7 +107,7 @@ async def export_contacts_csv(
 ) -> Stream:
     rows = export_contacts(ctx, contact_type=contact_type, status=status, priority=priority, industry=industry, q=q)
     headers = {"Content-Disposition": 'attachment; filename="contacts.csv"', "X-Content-Type-Options": "nosniff"}
-    return Stream(rows, media_type="text/csv; charset=utf-8", headers=headers)
+    return Stream(rows, media_type="text/csv", headers=headers)
 
 
 @get("/contacts/{contact_id:uuid}", operation_id="get_contact", summary="One contact", guards=[requires(READ)])

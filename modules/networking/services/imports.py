@@ -51,7 +51,9 @@ async def start_import(ctx: Ctx, file: UploadFile) -> ContactImport:
 
 
 def _plain(name: str) -> str:
-    return "".join(character for character in name if character.isprintable())
+    """The last part of a path, in any system's spelling, without what can't be seen. Nothing where that is all dots."""
+    last = name.replace("\\", "/").rpartition("/")[2]
+    return "".join(character for character in last if character.isprintable()).lstrip(".")
 
 
 async def find_import(ctx: Ctx, import_id: UUID) -> ContactImport:

@@ -1,0 +1,258 @@
+"""The OpenAPI document: valid, whole, and true. What the API does is checked against what it says."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import jsonschema_rs
+import pytest
+import schemathesis
+from asking import CSV, Operation, existing_ids, operations, valid_body
+from msgspec import Struct
+from msgspec.structs import fields
+
+from core.app import Application
+from core.http.bodies import decode_strictly
+from core.http.documentation import FILES, STATIC
+from core.testing.tenants import PASSWORD, Tenant
+from core.text import NO_NUL
+
+PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+OUTSIDE = re.compile(r"(?:https?:)?//[a-z0-9]", re.IGNORECASE)
+
+
+@pytest.fixture
+async def document(anonymous: httpx.AsyncClient) -> dict[str, Any]:
+    answer = await anonymous.get("/openapi.json")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+    return answer.json()
+
+
+def described(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield method.upper(), path, operation
+
+
+def nodes(value: Any) -> Iterator[dict[str, Any]]:
+    """Every object in the document."""
+    if isinstance(value, dict):
+        yield value
+        for inner in value.values():
+            yield from nodes(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from nodes(inner)
+
+
+def validator(document: dict[str, Any], schema: dict[str, Any]) -> jsonschema_rs.Draft202012Validator:
+    whole = schema | {"components": document["components"]}
+    return jsonschema_rs.Draft202012Validator(whole, validate_formats=True)
+
+
+def test_the_document_is_valid(document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.1")
+    schemathesis.openapi.from_dict(document).validate()
+    for schema in document["components"]["schemas"].values():
+        jsonschema_rs.meta.validate({"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema)
+
+
+def test_every_route_is_described_once(application: Application, document: dict[str, Any]) -> None:
+    found = [(method, path) for method, path, _ in described(document)]
+    names = [operation["operationId"] for _, _, operation in described(document)]
+
+    assert sorted(found) == sorted((operation.method, operation.template) for operation in operations(application))
+    assert len(names) == len(set(names))
+
+
+def test_every_operation_says_what_it_is_for(document: dict[str, Any]) -> None:
+    for _, path, operation in described(document):
+        assert re.fullmatch(r"[a-z][a-z0-9_]+", operation["operationId"]), path
+        assert operation["summary"].strip(), path
+        assert operation["tags"], path
+
+
+def test_every_operation_says_who_may_call_it(application: Application, document: dict[str, Any]) -> None:
+    public = {operation.id for operation in operations(application) if operation.is_public}
+
+    assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+    for _, _, operation in described(document):
+        if operation["operationId"] in public:
+            assert "security" not in operation
+        else:
+            assert operation["security"] == [{"bearer": []}]
+            assert "401" in operation["responses"]
+
+
+def test_every_problem_is_described_as_one(document: dict[str, Any]) -> None:
+    for _, path, operation in described(document):
+        failures = {status: answer for status, answer in operation["responses"].items() if status >= "400"}
+
+        assert {"422", "503"} <= set(failures), path
+        assert ("404" in failures) == ("{" in path)
+        assert ({"400", "413", "415"} <= set(failures)) == ("requestBody" in operation)
+        for answer in failures.values():
+            assert answer["content"] == PROBLEM
+
+
+def test_nothing_dangles_and_nothing_is_left_over(document: dict[str, Any]) -> None:
+    used = {node["$ref"] for node in nodes(document) if "$ref" in node}
+    there = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+
+    assert used == there
+    assert not any("$defs" in node for node in nodes(document))
+
+
+def test_every_schema_has_a_name_that_a_client_can_bear(document: dict[str, Any]) -> None:
+    for name, schema in document["components"]["schemas"].items():
+        assert re.fullmatch(r"[A-Z][A-Za-z]+", name)
+        assert schema["title"] == name
+
+
+def test_every_body_refuses_what_it_does_not_know(application: Application, document: dict[str, Any]) -> None:
+    for operation in operations(application):
+        if operation.body is not None:
+            assert document["components"]["schemas"][operation.body.__name__]["additionalProperties"] is False
+
+
+def test_every_field_of_a_body_is_described(application: Application, document: dict[str, Any]) -> None:
+    for operation in operations(application):
+        if operation.body is not None:
+            shown = document["components"]["schemas"][operation.body.__name__]
+            assert set(shown["properties"]) == {field.encode_name for field in fields(operation.body)}
+            assert set(shown["required"]) == {f.encode_name for f in fields(operation.body) if f.required}
+
+
+def test_a_pattern_means_the_same_in_every_language(document: dict[str, Any]) -> None:
+    patterns = {node["pattern"] for node in nodes(document) if isinstance(node.get("pattern"), str)}
+    assert len(patterns) > 5
+    for pattern in patterns:
+        assert not re.search(r"\\[sSwWdDbBAZzpP]", pattern), pattern
+        # Python's `$` alone also matches before a last line break.
+        assert pattern == NO_NUL or "$" not in pattern or pattern.endswith(r"$(?!\n)"), pattern
+
+
+def test_whatever_has_a_form_of_its_own_shows_an_example(application: Application, document: dict[str, Any]) -> None:
+    for operation in operations(application):
+        body = operation.body and document["components"]["schemas"][operation.body.__name__]
+        for node in nodes(body):
+            if isinstance(node.get("pattern"), str) and node["pattern"] != NO_NUL:
+                assert node["examples"], node
+
+
+def test_every_example_fits_its_schema(document: dict[str, Any]) -> None:
+    seen = 0
+    for node in nodes(document["components"]["schemas"]):
+        for example in node.get("examples", ()) if isinstance(node.get("examples"), list) else ():
+            assert validator(document, node).is_valid(example), node
+            seen += 1
+    assert seen > 10
+
+
+def test_the_schema_of_a_body_accepts_what_the_api_accepts(application: Application, document: dict[str, Any]) -> None:
+    """The document and the decoder judge the same bodies alike, good ones and bad ones."""
+    for operation in operations(application):
+        if not operation.takes_json or operation.body is None:
+            continue
+        schema = validator(document, {"$ref": f"#/components/schemas/{operation.body.__name__}"})
+        good = valid_body(operation)
+        changes: list[dict[str, Any]] = [{}, {"zzz": 1}]
+        for field in fields(operation.body):
+            changes += [{field.encode_name: value} for value in (None, 5, True, "", "x", "a\0", "x" * 20_000, [], {})]
+        for change in changes:
+            body = good | change
+            assert schema.is_valid(body) == _accepted(body, operation.body), (operation.id, change)
+
+
+def _accepted(body: dict[str, Any], kind: type[Struct]) -> bool:
+    from core.errors import Invalid
+
+    try:
+        decode_strictly(json.dumps(body).encode(), kind)
+    except Invalid:
+        return False
+    return True
+
+
+async def _ask(operation: Operation, tenant: Tenant, anonymous: httpx.AsyncClient) -> httpx.Response:
+    """Call an operation so that it succeeds."""
+    ids = await existing_ids(tenant)
+    if operation.id == "restore_contact":
+        await tenant.client.delete(operation.path(**ids).removesuffix("/restore"))
+    login = {"email": tenant.email, "password": PASSWORD}
+    if operation.id == "refresh":
+        pair = (await anonymous.post("/api/v1/auth/login", json=login)).json()
+        return await anonymous.post(operation.path(), json={"refresh_token": pair["refresh_token"]})
+    body: dict[str, Any] = {}
+    if operation.takes_files:
+        body = {"files": {"file": ("contacts.csv", CSV)}}
+    elif operation.takes_json:
+        body = {"json": login if operation.id == "login" else valid_body(operation)}
+    if operation.id == "list_import_errors":
+        await tenant.run_jobs()
+    return await tenant.client.request(operation.method, operation.path(**ids), **body)
+
+
+async def test_every_operation_answers_as_described(
+    application: Application, document: dict[str, Any], acme: Tenant, anonymous: httpx.AsyncClient
+) -> None:
+    shown = {operation["operationId"]: operation["responses"] for _, _, operation in described(document)}
+    found = sorted(operations(application), key=lambda operation: operation.id == "logout")
+    for operation in found:
+        answer = await _ask(operation, acme, anonymous)
+
+        assert answer.is_success, (operation.id, answer.text)
+        content = shown[operation.id][str(answer.status_code)].get("content", {})
+        media_type = answer.headers.get("content-type", "").partition(";")[0]
+        assert answer.headers.get("content-type", "").count("charset") <= 1
+        assert set(content) == ({media_type} if answer.content else set()), operation.id
+        if media_type == "application/json":
+            validator(document, content[media_type]["schema"]).validate(answer.json())
+
+
+PAGES = ("/docs", "/redoc")
+
+
+@pytest.mark.parametrize("page", PAGES)
+async def test_a_page_is_shown_without_any_outside_address(anonymous: httpx.AsyncClient, page: str) -> None:
+    answer = await anonymous.get(page)
+
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert not OUTSIDE.search(answer.text)
+    links = re.findall(r'(?:src|href|spec-url)="([^"]+)"', answer.text)
+    assert len(links) >= 2
+    for link in links:
+        if not link.startswith("data:"):
+            assert (await anonymous.get(link)).status_code == 200, link
+
+
+@pytest.mark.parametrize("page", PAGES)
+async def test_a_page_works_under_its_own_policy(anonymous: httpx.AsyncClient, page: str) -> None:
+    answer = await anonymous.get(page)
+    policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
+
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["connect-src"] == "'self'"
+    assert not OUTSIDE.search(answer.headers["content-security-policy"])
+    assert not re.search(r"<script(?![^>]*\bsrc=)", answer.text), "an inline script would not run"
+    assert not re.search(r"\son[a-z]+=", answer.text), "an inline handler would not run"
+
+
+@pytest.mark.parametrize("name", FILES)
+async def test_a_static_file_is_served_as_it_is(anonymous: httpx.AsyncClient, name: str) -> None:
+    answer = await anonymous.get(f"/docs/static/{name}")
+
+    assert (answer.status_code, answer.content) == (200, (STATIC / name).read_bytes())
+    assert answer.headers["content-type"] == f"{FILES[name]}; charset=utf-8"
+    assert answer.headers["cache-control"] == "max-age=86400"
+    assert answer.headers["content-disposition"].startswith("inline")
+
+
+def test_no_style_sheet_or_start_script_loads_from_outside() -> None:
+    """The two bundles hold addresses as text (licences, XML namespaces); the page's policy keeps them from use."""
+    for name in ("swagger-ui.css", "swagger-start.js"):
+        content = (STATIC / name).read_text()
+        assert not re.search(r"(?:@import|url\()\s*['\"]?(?:https?:)?//", content)
+        assert name.endswith(".css") or not OUTSIDE.search(content.split("\n", 1)[1])

@@ -1,0 +1,351 @@
+"""Every route, called with another organization's ids: nothing of it comes out, nothing of it changes.
+
+A route that is neither in `FILLINGS` nor in `PUBLIC` fails, so that none can be added without saying how it is called.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from litestar.handlers import HTTPRouteHandler
+from litestar.routes import HTTPRoute
+from msgspec import Struct
+from sqlalchemy import text
+
+from core.app import Application, create_app
+from core.db.migrations import owner_connection
+from core.db.models import Base
+from core.http.access import signed_in
+from core.http.parameters import KNOWN
+from core.http.problems import MEDIA_TYPE
+from core.ids import new_id
+from core.permissions import Role
+from core.runtime import Runtime
+from core.testing.rows import ORGANIZATION, Rows, tenant_tables
+from core.testing.tenants import Tenant, make_member, make_tenant
+
+PUBLIC = {
+    "GET /health",
+    "GET /health/live",
+    "GET /health/ready",
+    "GET /health/db",
+    "GET /api/v1/health/database",
+    "GET /api/v1/health/redis",
+    "GET /metrics",
+    "GET /docs",
+    "GET /docs/static/{name:str}",
+    "GET /redoc",
+    "GET /openapi.json",
+    "POST /api/v1/auth/register",
+    "POST /api/v1/auth/login",
+    "POST /api/v1/auth/refresh",
+}
+"""Routes that need no token. They have tests of their own."""
+
+
+class Id(Struct, frozen=True):
+    """Stands for the id of the organization's row in a table."""
+
+    table: str
+
+
+class Mark(Struct, frozen=True):
+    """Stands for the text that is in every row of the organization."""
+
+
+class Filling(Struct, frozen=True, kw_only=True):
+    """How to call a route so that it succeeds. `Id` and `Mark` may stand anywhere in path, query and body."""
+
+    path: Mapping[str, Any] = {}
+    query: Mapping[str, Any] = {}
+    json: Mapping[str, Any] | None = None
+    files: Mapping[str, Any] | None = None
+    rows: Mapping[str, Mapping[str, Any]] = {}
+    """Values that the rows must have for it, by table."""
+    ends_session: bool = False
+
+    @property
+    def names_rows(self) -> bool:
+        """Whether anything of the organization is in the request."""
+        return any(isinstance(value, Id | Mark) for value in _values([self.path, self.query, self.json]))
+
+
+def _values(template: Any) -> Iterator[Any]:
+    match template:
+        case Mapping():
+            yield from _values(list(template.values()))
+        case list():
+            for part in template:
+                yield from _values(part)
+        case _:
+            yield template
+
+
+CONTACT = {"contact_id": Id("networking.contacts")}
+IMPORT = {"import_id": Id("networking.contact_imports")}
+CONTACTS = "/api/v1/networking/contacts"
+IMPORTS = "/api/v1/networking/imports"
+FILLINGS = {
+    "POST /api/v1/auth/logout": Filling(ends_session=True),
+    "GET /api/v1/users/me": Filling(),
+    f"POST {CONTACTS}": Filling(json={"first_name": "Ada"}),
+    f"GET {CONTACTS}": Filling(query={"q": Mark()}),
+    f"GET {CONTACTS}/export.csv": Filling(query={"q": Mark()}),
+    f"GET {CONTACTS}/{{contact_id:uuid}}": Filling(path=CONTACT),
+    f"PATCH {CONTACTS}/{{contact_id:uuid}}": Filling(path=CONTACT, json={"first_name": "Ada"}),
+    f"DELETE {CONTACTS}/{{contact_id:uuid}}": Filling(path=CONTACT),
+    f"POST {CONTACTS}/{{contact_id:uuid}}/restore": Filling(
+        path=CONTACT, rows={"networking.contacts": {"is_deleted": True}}
+    ),
+    f"POST {CONTACTS}/{{contact_id:uuid}}/interactions": Filling(
+        path=CONTACT, json={"interaction_type": "call", "interaction_date": "2026-03-01T09:30:00Z"}
+    ),
+    f"GET {CONTACTS}/{{contact_id:uuid}}/interactions": Filling(path=CONTACT),
+    f"POST {IMPORTS}": Filling(files={"file": ("contacts.csv", b"first_name\nAda\n", "text/csv")}),
+    f"GET {IMPORTS}/{{import_id:uuid}}": Filling(path=IMPORT),
+    f"GET {IMPORTS}/{{import_id:uuid}}/errors": Filling(path=IMPORT),
+}
+PERSONAL = {"POST /api/v1/auth/logout", "GET /api/v1/users/me"}
+"""What everybody may do with their own account, whatever their role."""
+WRITES = [route for route in FILLINGS if not route.startswith("GET ") and route not in PERSONAL]
+INJECTED = ("organization_id", "id", "role")
+ROWS_PER_TABLE = 2
+
+every_route = pytest.mark.parametrize("route", FILLINGS)
+
+
+def handlers(application: Application) -> Iterator[tuple[str, HTTPRouteHandler]]:
+    """Every method of every path, but for the OPTIONS that Litestar answers by itself."""
+    for route in application.litestar.routes:
+        assert isinstance(route, HTTPRoute), f"{route.path}: only HTTP routes have a test"
+        for handler in route.route_handlers:
+            if handler.http_methods == {"OPTIONS"} and handler.fn.__module__.startswith("litestar."):
+                continue
+            for method in handler.http_methods:
+                yield f"{method} {route.path}", handler
+
+
+class World(Struct, frozen=True, kw_only=True):
+    """What can be said of one organization: the ids of its rows, and the texts that are its alone."""
+
+    ids: Mapping[str, UUID]
+    mark: str
+    canaries: frozenset[str] = frozenset()
+
+    def fill(self, template: Any) -> Any:
+        match template:
+            case Id():
+                return str(self.ids[template.table])
+            case Mark():
+                return self.mark
+            case Mapping():
+                return {name: self.fill(value) for name, value in template.items()}
+            case _:
+                return template
+
+
+async def furnish(tenant: Tenant, filling: Filling) -> World:
+    """Rows in every table, with the organization's mark in every text."""
+    mark = f"canary{uuid4().hex}"
+    async with tenant.database.system() as system:
+        rows = Rows(system, tenant.organization_id, mark=mark)
+        for table in tenant_tables():
+            for _ in range(ROWS_PER_TABLE):
+                await rows.add(table, **filling.rows.get(table.fullname, {}))
+    ids = {table: made[0]["id"] for table, made in rows.made.items()}
+    known = [mark, tenant.slug, tenant.email, tenant.organization_id, tenant.user_id, *ids.values()]
+    return World(ids=ids, mark=mark, canaries=frozenset(str(each).lower() for each in known))
+
+
+def nobodys() -> World:
+    return World(ids=defaultdict(new_id), mark=f"canary{uuid4().hex}")
+
+
+async def call(
+    route: str,
+    client: httpx.AsyncClient,
+    world: World,
+    *,
+    query: Mapping[str, Any] | None = None,
+    body: Mapping[str, Any] | None = None,
+) -> httpx.Response:
+    """Call the route as its filling says, about the rows of `world`; `query` replaces its own, `body` is added."""
+    filling = FILLINGS[route]
+    method, path = route.split(" ")
+    values = world.fill(filling.path)
+    url = re.sub(r"{(\w+):\w+}", lambda parameter: values[parameter[1]], path)
+    json = None if filling.json is None and body is None else {**world.fill(filling.json or {}), **(body or {})}
+    content = {"json": json} if filling.files is None else {"files": filling.files, "data": body}
+    return await client.request(method, url, params=world.fill(filling.query if query is None else query), **content)
+
+
+async def caller(tenant: Tenant, route: str) -> httpx.AsyncClient:
+    """An owner's client: one of its own where the route ends the session."""
+    return (await make_member(tenant, Role.OWNER)).client if FILLINGS[route].ends_session else tenant.client
+
+
+async def fingerprint(tenant: Tenant) -> dict[str, str]:
+    """A hash of all that there is of an organization, table by table."""
+    found: dict[str, str] = {}
+    async with tenant.database.system() as system:
+        for table in Base.metadata.sorted_tables:
+            if ORGANIZATION not in table.c and table.fullname != "core.organizations":
+                continue
+            column = ORGANIZATION if ORGANIZATION in table.c else "id"
+            rows = f"SELECT md5(string_agg(t::text, '' ORDER BY t::text)) FROM {table.fullname} t WHERE {column} = :id"
+            found[table.fullname] = str(await system.scalar(text(rows), {"id": tenant.organization_id}))
+    return found
+
+
+def comparable(answer: httpx.Response) -> tuple[int, dict[str, str], Any]:
+    """The answer but for what differs from one request to the next."""
+    headers = {name: value for name, value in answer.headers.items() if name != "x-correlation-id"}
+    body = answer.json() if answer.headers.get("content-type", "").endswith("json") else answer.text
+    if isinstance(body, dict):
+        body.pop("correlation_id", None)
+    return answer.status_code, headers, body
+
+
+def seen_in(answer: httpx.Response, world: World) -> set[str]:
+    """The canaries that came out."""
+    whole = f"{answer.text} {answer.headers}".lower()
+    return {canary for canary in world.canaries if canary in whole}
+
+
+def test_every_route_is_filled_or_public(application: Application) -> None:
+    found = dict(handlers(application))
+
+    assert {route for route, handler in found.items() if handler.opt.get("public")} == PUBLIC
+    assert set(found) - PUBLIC == set(FILLINGS)
+
+
+def test_every_route_that_is_not_public_says_who_may_call_it(application: Application) -> None:
+    found = {
+        route: [getattr(guard, "func", guard) for guard in handler.resolve_guards()]
+        for route, handler in handlers(application)
+    }
+
+    unguarded = {r for r, guards in found.items() if not any(g is signed_in or _permission_of(g) for g in guards)}
+    assert unguarded == PUBLIC
+    assert {route for route, guards in found.items() if signed_in in guards} == PERSONAL
+
+
+def _permission_of(guard: Any) -> str | None:
+    permission = getattr(guard, "permission", None)
+    return permission and permission.name
+
+
+@every_route
+async def test_another_organizations_rows_are_as_good_as_none(route: str, acme: Tenant, globex: Tenant) -> None:
+    await nothing_comes_out(route, acme, globex)
+
+
+async def test_the_queries_alone_keep_organizations_apart(scratch: Runtime) -> None:
+    """Row security is the second wall. With it down, the tenant predicate that every query carries must do."""
+    async with owner_connection(scratch.settings.owner_url) as owner:
+        for table in tenant_tables():
+            await owner.execute(text(f"ALTER POLICY tenant ON {table.fullname} USING (true) WITH CHECK (true)"))
+        await owner.commit()
+    application = create_app(scratch)
+
+    async with application.litestar.lifespan():
+        acme, globex = await make_tenant(application), await make_tenant(application)
+        for route in FILLINGS:
+            await nothing_comes_out(route, acme, globex)
+
+
+async def nothing_comes_out(route: str, acme: Tenant, globex: Tenant) -> None:
+    """Globex calls the route about rows of acme, then about rows that nobody has."""
+    theirs, own = await furnish(acme, FILLINGS[route]), await furnish(globex, FILLINGS[route])
+    before = await fingerprint(acme)
+
+    answer = await call(route, await caller(globex, route), theirs)
+    to_nothing = await call(route, await caller(globex, route), nobodys())
+    to_own = await call(route, await caller(globex, route), own, query={})
+
+    assert answer.status_code == to_nothing.status_code, route
+    assert answer.status_code == 404 or not FILLINGS[route].path
+    if FILLINGS[route].names_rows:
+        assert comparable(answer) == comparable(to_nothing)
+    assert seen_in(answer, theirs) == set(), route
+    assert to_own.is_success, route
+    assert seen_in(to_own, theirs) == set(), route
+    assert await fingerprint(acme) == before
+
+
+@every_route
+async def test_ones_own_rows_are_served(route: str, acme: Tenant) -> None:
+    """Without this, the refusals above would prove nothing."""
+    own = await furnish(acme, FILLINGS[route])
+
+    answer = await call(route, await caller(acme, route), own)
+
+    assert answer.is_success, answer.text
+    assert seen_in(answer, own) or not route.startswith("GET ")
+
+
+@every_route
+async def test_without_a_token_nothing_is_served(route: str, acme: Tenant, anonymous: httpx.AsyncClient) -> None:
+    own = await furnish(acme, FILLINGS[route])
+    before = await fingerprint(acme)
+
+    answer = await call(route, anonymous, own)
+
+    assert answer.status_code == 401
+    assert answer.headers["content-type"] == MEDIA_TYPE
+    assert seen_in(answer, own) == set()
+    assert await fingerprint(acme) == before
+
+
+@every_route
+async def test_an_injected_organization_changes_nothing(route: str, acme: Tenant, globex: Tenant) -> None:
+    theirs, own = await furnish(acme, FILLINGS[route]), await furnish(globex, FILLINGS[route])
+    client = await caller(globex, route)
+    before = await fingerprint(acme), await fingerprint(globex)
+    for name in INJECTED:
+        value = {name: "owner" if name == "role" else str(acme.organization_id)}
+
+        in_query = await call(route, client, own, query=value)
+
+        assert in_query.status_code == 422, name
+        assert in_query.json()["errors"][0]["field"] == name
+        if FILLINGS[route].json is None and FILLINGS[route].files is None:
+            continue
+        in_body = await call(route, client, own, body=value)
+        assert in_body.status_code == 422, name
+        assert [(error["field"], error["code"]) for error in in_body.json()["errors"]] == [(name, "unknown")]
+        assert seen_in(in_body, theirs) == set()
+    assert (await fingerprint(acme), await fingerprint(globex)) == before
+
+
+@pytest.mark.parametrize("route", WRITES)
+async def test_a_viewer_changes_nothing(route: str, acme: Tenant) -> None:
+    own = await furnish(acme, FILLINGS[route])
+    viewer = await make_member(acme, Role.VIEWER)
+    before = await fingerprint(acme)
+
+    answer = await call(route, viewer.client, own)
+
+    assert answer.status_code == 403
+    assert answer.headers["content-type"] == MEDIA_TYPE
+    assert await fingerprint(acme) == before
+
+
+async def test_another_organizations_cursor_is_as_good_as_a_forged_one(
+    application: Application, acme: Tenant, globex: Tenant
+) -> None:
+    lists = [route for route, handler in handlers(application) if "cursor" in handler.opt[KNOWN]]
+    theirs, own = await furnish(acme, Filling()), await furnish(globex, Filling())
+    assert lists != []
+
+    for route in lists:
+        cursor = (await call(route, acme.client, theirs, query={"limit": 1})).json()["next_cursor"]
+        answer = await call(route, globex.client, own, query={"limit": 1, "cursor": cursor})
+        to_forged = await call(route, globex.client, own, query={"limit": 1, "cursor": "Zm9yZ2Vk" * 8})
+
+        assert answer.status_code == 422, route
+        assert comparable(answer) == comparable(to_forged)

@@ -1,0 +1,83 @@
+"""Row security on data: in every tenant table, one organization gets nowhere near another's rows."""
+
+import pytest
+from sqlalchemy import Table, insert, text
+from sqlalchemy.exc import IntegrityError
+
+from core.db.database import Database
+from core.db.tenancy import TenantContext
+from core.ids import new_id
+from core.testing.isolation import Side, breaches, breaches_without_tenant, seed
+from core.testing.rows import ORGANIZATION, Rows, tenant_tables
+from core.testing.tenants import Tenant
+
+
+async def both(database: Database, acme: Tenant, globex: Tenant, table: Table) -> tuple[Side, Side]:
+    return (
+        await seed(database, acme.organization_id, table, mark="acme"),
+        await seed(database, globex.organization_id, table, mark="globex"),
+    )
+
+
+async def test_no_organization_reaches_anothers_rows(database: Database, acme: Tenant, globex: Tenant) -> None:
+    found: list[str] = []
+
+    for table in tenant_tables():
+        mine, theirs = await both(database, acme, globex, table)
+        found += await breaches(database, table, mine=mine, theirs=theirs)
+
+    assert found == []
+
+
+async def test_without_a_tenant_there_are_no_rows(database: Database, acme: Tenant) -> None:
+    found: list[str] = []
+
+    for table in tenant_tables():
+        side = await seed(database, acme.organization_id, table, mark="acme")
+        found += await breaches_without_tenant(database, table, side)
+
+    assert found == []
+
+
+def references_between_tenant_tables() -> list[tuple[Table, str, Table]]:
+    """Each table, the column with which it refers to another tenant table, and that table."""
+    return [
+        (table, element.parent.name, reference.referred_table)
+        for table in tenant_tables()
+        for reference in table.foreign_key_constraints
+        for element in reference.elements
+        if reference.referred_table in tenant_tables() and element.parent.name != ORGANIZATION
+    ]
+
+
+async def test_a_row_can_not_hang_on_another_organizations_row(
+    database: Database, acme: Tenant, globex: Tenant
+) -> None:
+    """And the refusal is the one for a row that doesn't exist: PostgreSQL checks foreign keys past row security."""
+    context = TenantContext(organization_id=acme.organization_id)
+    references = references_between_tenant_tables()
+    assert references != []
+
+    for table, column, parent in references:
+        async with database.system() as system:
+            theirs = await Rows(system, globex.organization_id, mark="globex").add(parent)
+            values = await Rows(system, acme.organization_id, mark="acme").values(table)
+        for referred in (theirs["id"], new_id()):
+            async with database.session(context) as session:
+                with pytest.raises(IntegrityError, match="ForeignKeyViolation"):
+                    await session.execute(insert(table).values(values | {column: referred}))
+
+
+async def test_the_search_function_finds_only_ones_own(database: Database, acme: Tenant, globex: Tenant) -> None:
+    """It sees past row security, so it has to carry the tenant itself."""
+    contacts = next(table for table in tenant_tables() if table.fullname == "networking.contacts")
+    search = text("SELECT networking.find_contacts(ARRAY['%sought%'])")
+    async with database.system() as system:
+        rows = {
+            t.organization_id: await Rows(system, t.organization_id, mark="sought").add(contacts)
+            for t in (acme, globex)
+        }
+
+    for organization_id, row in rows.items():
+        async with database.session(TenantContext(organization_id=organization_id)) as session:
+            assert list(await session.scalars(search)) == [row["id"]]

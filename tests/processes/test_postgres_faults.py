@@ -1,0 +1,98 @@
+"""PostgreSQL restarts under load: an honest 503 for a moment, nothing hangs, nothing acknowledged is lost."""
+
+import asyncio
+import logging
+import os
+import signal
+from collections import Counter
+
+import httpx
+import pytest
+
+from core.testing.processes import START_SECONDS
+from core.testing.waiting import until
+from tests.processes.conftest import OpenSite, Site, black_hole
+from tests.processes.load import Load, statuses
+
+figures = logging.getLogger("figures")
+
+CALM_SECONDS = 1.0
+AWAY_SECONDS = 1.0
+WELL_AGAIN_WITHIN_SECONDS = 5.0
+HANGS_AT_MOST_SECONDS = 2.0
+MARGIN_SECONDS = 0.5
+"""For the machine the test runs on, which does all this on few cores."""
+DONE_WITHIN_SECONDS = 30.0
+
+
+async def restart(site: Site, how: signal.Signals) -> None:
+    """SIGINT is PostgreSQL's fast shutdown, SIGKILL a crash."""
+    pid = site.postgres.pid
+    assert pid is not None
+    os.kill(pid, how)
+    await until(lambda: not site.postgres.running, within=10)
+    await asyncio.sleep(AWAY_SECONDS)
+    await asyncio.to_thread(site.postgres.start)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["restart", "crash"])
+async def test_a_restart_under_load_costs_a_503_and_nothing_more(fragile_site: Site, how: signal.Signals) -> None:
+    site, loop = fragile_site, asyncio.get_running_loop()
+    await site.deployment.start_both()
+    load = Load(await site.new_member())
+
+    async with load.running():
+        await asyncio.sleep(CALM_SECONDS)
+        ended = loop.time()
+        await restart(site, how)
+        back = loop.time()
+        await asyncio.sleep(WELL_AGAIN_WITHIN_SECONDS / 2)
+    await until(site.is_idle, within=DONE_WITHIN_SECONDS, every=0.1)
+
+    away, failures = (
+        load.since(ended, back),
+        [answer for answer in load.answers if answer.status not in {200, 201, 202}],
+    )
+    slowest = max(answer.seconds for answer in load.answers)
+    last = max((answer.at + answer.seconds - back for answer in failures), default=0)
+    figures.info(f"away {statuses(away)}, slowest {slowest * 1000:.0f} ms, last failure {last:.2f} s after the start")
+    assert statuses(failures).keys() == {503}
+    assert all(answer.retry_after for answer in failures)
+    assert slowest < HANGS_AT_MOST_SECONDS
+    assert last < WELL_AGAIN_WITHIN_SECONDS / 2, "it was not well again by the end of the load"
+    await nothing_acknowledged_is_lost(site, load)
+
+
+async def nothing_acknowledged_is_lost(site: Site, load: Load) -> None:
+    """What was answered with a 503 may have been committed: the answer alone was lost. Nothing counts twice."""
+    effects = Counter(await site.effects(load.member.organization_id))
+    assert set(load.entries) <= set(effects)
+    assert set(effects.values()) == {1}
+    assert await site.unfinished_imports(load.member) == 0
+    for contact_id in load.contacts:
+        answer = await load.member.client.get(f"/api/v1/networking/contacts/{contact_id}")
+        assert answer.status_code == 200
+
+
+async def test_a_postgresql_that_accepts_and_never_answers_hangs_nobody(open_site: OpenSite) -> None:
+    loop = asyncio.get_running_loop()
+    with black_hole() as port:
+        async with open_site(database_url=f"postgresql://plugs@127.0.0.1:{port}/plugs") as site:
+            site.deployment.start("serve")
+            await until(lambda: is_alive(site), within=START_SECONDS)
+
+            async def sign_in(client: httpx.AsyncClient) -> tuple[int, bool]:
+                started = loop.time()
+                answer = await client.post("/api/v1/auth/login", json={"email": "a@b.example", "password": "x" * 20})
+                return answer.status_code, loop.time() - started < HANGS_AT_MOST_SECONDS + MARGIN_SECONDS
+
+            async with site.deployment.client() as client:
+                assert await asyncio.gather(*(sign_in(client) for _ in range(20))) == [(503, True)] * 20
+
+
+async def is_alive(site: Site) -> bool:
+    async with site.deployment.client() as client:
+        try:
+            return (await client.get("/health/live")).is_success
+        except httpx.TransportError:
+            return False
