@@ -1,33 +1,32 @@
 """What the README says is run here, as a newcomer would run it."""
 
 import asyncio
-import os
 import re
 import subprocess
-import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import asyncpg
 import pytest
 
-from core.settings import VARIABLES, Settings
-from core.testing.processes import Deployment
+from core.runtime import make_runtime
+from core.settings import Settings
+from core.testing.processes import PLUGS, Deployment, environment_of, free_port
 from core.testing.stage import Addresses, clone_template, drop_database
 
-ROOT = Path(__file__).parents[2]
-PLUGS = Path(sys.executable).with_name("plugs")
+README = (Path(__file__).parents[2] / "README.md").read_text()
 DATABASE = "plugs_readme"
+EVENT = "0198c0de-0000-7000-8000-000000000001"
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+def block(language: str, *, number: int = 0) -> str:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)[number]
 
 
 @pytest.fixture
 async def scratch(addresses: Addresses) -> AsyncGenerator[Settings]:
     await clone_template(addresses, DATABASE)
-    yield addresses.settings(database=DATABASE, namespace="readme")
+    yield addresses.settings(database=DATABASE, namespace="readme", port=free_port(), log_level="info")
     await drop_database(addresses, DATABASE)
 
 
@@ -37,24 +36,20 @@ def distribution(tmp_path: Path) -> Path:
     package, metadata = tmp_path / "rsvp", tmp_path / "rsvp-1.0.dist-info"
     package.mkdir()
     metadata.mkdir()
-    (source,) = blocks("python")
-    (package / "__init__.py").write_text(source)
+    (package / "__init__.py").write_text(block("python"))
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: rsvp\nVersion: 1.0\n")
-    (entry_points,) = blocks("toml")
-    (metadata / "entry_points.txt").write_text(
-        entry_points.replace('[project.entry-points."plugs.modules"]', "[plugs.modules]").replace('"', "")
-    )
+    entry_points = block("toml").replace('[project.entry-points."plugs.modules"]', "[plugs.modules]").replace('"', "")
+    (metadata / "entry_points.txt").write_text(entry_points)
     return tmp_path
 
 
-def environment(settings: Settings, **others: str) -> dict[str, str]:
-    given = {VARIABLES[field]: str(getattr(settings, field)) for field in ("database_url", "redis_url")}
-    return {**os.environ, **given, "PLUGS_LOG_LEVEL": "error", **others}
-
-
-async def plugs(*arguments: str, env: dict[str, str]) -> str:
+async def run(*command: str, settings: Settings, path: Path) -> str:
     process = await asyncio.create_subprocess_exec(
-        PLUGS, *arguments, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        *command,
+        env=environment_of(settings, python_path=[path]),
+        cwd=path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
     output, _ = await process.communicate()
     assert process.returncode == 0, output.decode()
@@ -62,23 +57,32 @@ async def plugs(*arguments: str, env: dict[str, str]) -> str:
 
 
 async def test_the_module_of_the_readme_works(scratch: Settings, distribution: Path) -> None:
-    path = {"PYTHONPATH": str(distribution)}
-    env = environment(scratch, **path)
+    assert "RSVP" in await run(str(PLUGS), "modules", settings=scratch, path=distribution)
+    await run(str(PLUGS), "makemigration", "rsvp", "answers", settings=scratch, path=distribution)
+    await run(str(PLUGS), "migrate", settings=scratch, path=distribution)
 
-    assert "RSVP" in await plugs("modules", env=env)
-    await plugs("makemigration", "rsvp", "answers", env=env)
-    await plugs("migrate", env=env)
-
-    async with Deployment(scratch, environment=path) as deployment:
-        event = "0198c0de-0000-7000-8000-000000000001"
-        client = await deployment.sign_in_new_tenant()
-        assert (await client.post(f"/api/v1/rsvp/{event}", json={"going": True})).status_code == 201
-        assert (await client.get(f"/api/v1/rsvp/{event}")).json() == [True]
-        other = await deployment.sign_in_new_tenant()
-        assert (await other.get(f"/api/v1/rsvp/{event}")).json() == []
+    with Deployment(scratch, distribution, python_path=[distribution]) as deployment:
+        await deployment.start_api()
+        async with make_runtime(scratch).open_database("test") as database:
+            ours, others = [await deployment.make_member(database, slug) for slug in ("acme", "globex")]
+        async with ours.client, others.client:
+            assert (await ours.client.post(f"/api/v1/rsvp/{EVENT}", json={"going": True})).status_code == 201
+            assert (await ours.client.get(f"/api/v1/rsvp/{EVENT}")).json() == [True]
+            assert (await others.client.get(f"/api/v1/rsvp/{EVENT}")).json() == []
     connection = await asyncpg.connect(scratch.database_url)
-    try:
-        forced = "SELECT relforcerowsecurity FROM pg_class WHERE oid = 'rsvp.answers'::regclass"
-        assert await connection.fetchval(forced) is True
-    finally:
-        await connection.close()
+    forced = await connection.fetchval("SELECT relforcerowsecurity FROM pg_class WHERE oid = 'rsvp.answers'::regclass")
+    await connection.close()
+    assert forced is True
+
+
+async def test_the_tour_of_the_readme_shows_what_it_promises(scratch: Settings, tmp_path: Path) -> None:
+    tour = block("sh", number=1).replace("http://127.0.0.1:8000", f"http://127.0.0.1:{scratch.port}")
+    await run(str(PLUGS), "seed", settings=scratch, path=tmp_path)
+
+    with Deployment(scratch, tmp_path) as deployment:
+        await deployment.start_both()
+        shown = await run("bash", "-eu", "-c", tour, settings=scratch, path=tmp_path)
+
+    assert '"last_name":"Rossi"' in shown
+    assert '"state":"queued"' in shown
+    assert "id,created_by,updated_by,first_name" in shown
