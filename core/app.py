@@ -20,9 +20,11 @@ from core.http.methods import answer_options, note_allowed_methods
 from core.http.openapi import prepare_openapi
 from core.http.parameters import note_known_parameters, refuse_unknown_parameters
 from core.http.problems import EXCEPTION_HANDLERS
+from core.identity.onboarding import Onboarding
 from core.identity.routes import identity_router
-from core.identity.service import Identity
-from core.identity.tokens import TokenSigner
+from core.identity.service import make_identity
+from core.mail.delivery import mailbox_folder
+from core.mail.mailbox import mailbox_router
 from core.observe.access import Access
 from core.observe.health import HealthChecks, ModuleHealth, health_router
 from core.observe.logs import configure_logs
@@ -30,7 +32,7 @@ from core.observe.metrics import Metrics
 from core.permissions import permissions_by_role
 from core.plugs.discovery import Plug
 from core.runtime import Runtime, make_runtime
-from core.settings import load_settings
+from core.settings import Environment, Settings, load_settings
 from core.tasks.broker import Bell, redis_client
 
 VERSION = version("the-plugs")
@@ -60,6 +62,7 @@ def create_app(runtime: Runtime | None = None) -> Application:
             health_router(),
             identity_router(),
             *(_module_router(plug) for plug in runtime.plugs),
+            *_local_routes(runtime.settings),
             *documentation_routes(),
         ],
         lifespan=[_lifespan(runtime, metrics)],
@@ -85,6 +88,13 @@ async def _before_request(request: Request[Any, Any, Any]) -> Response[None] | N
     return answer_options(request)
 
 
+def _local_routes(settings: Settings) -> list[Router]:
+    """The mailbox of the local default; production has an SMTP server instead."""
+    if settings.environment is not Environment.LOCAL or settings.smtp_url:
+        return []
+    return [mailbox_router(mailbox_folder(settings))]
+
+
 def _module_router(plug: Plug) -> Router:
     return Router(f"/api/v1/{plug.name}", route_handlers=list(plug.module.routes), tags=[plug.module.title])
 
@@ -99,18 +109,14 @@ def _lifespan(runtime: Runtime, metrics: Metrics) -> Callable[[Litestar], Abstra
             database = await stack.enter_async_context(runtime.open_database("api"))
             client = redis_client(settings.redis_url)
             stack.push_async_callback(client.aclose)
-            identity = Identity(
-                database=database,
-                signer=TokenSigner(settings.secret_key, access_seconds=settings.access_token_seconds),
-                refresh_seconds=settings.refresh_token_seconds,
-                permissions=permissions_by_role(runtime.permissions),
-            )
+            identity = make_identity(database, settings, permissions_by_role(runtime.permissions))
             app.state.identity = identity
-            app.state.services = Services(
-                database=database,
-                authenticator=identity,
-                bell=Bell(client, namespace=settings.redis_namespace),
+            bell = Bell(client, namespace=settings.redis_namespace)
+            app.state.services = Services(database=database, authenticator=identity, bell=bell)
+            app.state.onboarding = Onboarding(
+                database=database, links=runtime.links, second_factors=identity.second_factors, ring=bell.ring
             )
+            app.state.permissions = runtime.permissions
             app.state.metrics = metrics
             app.state.health = _health(runtime, database, client)
             await stack.enter_async_context(runtime.plugs.lifespan())

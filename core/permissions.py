@@ -1,9 +1,16 @@
-"""Roles and permissions. Modules declare permissions; a role holds those whose `least` it reaches."""
+"""Roles and permissions. Modules declare permissions; a role holds those whose `least` it reaches.
 
-from collections.abc import Iterable
+Whether somebody may do something is decided in one place, `is_allowed`: guards and services both ask it.
+"""
+
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
 
 from msgspec import Struct
+
+from core.errors import Forbidden
 
 
 class Role(StrEnum):
@@ -47,3 +54,25 @@ def permissions_by_role(permissions: Iterable[Permission]) -> dict[str, frozense
     """What each system role may do, given all declared permissions."""
     declared = list(permissions)
     return {role.value: frozenset(p.name for p in declared if p.least_role.rank <= role.rank) for role in Role}
+
+
+class Holder(Protocol):
+    """Who holds permissions: a `Principal`."""
+
+    @property
+    def permissions(self) -> frozenset[str]: ...
+    @property
+    def team_permissions(self) -> Mapping[UUID, frozenset[str]]: ...
+
+
+def is_allowed(holder: Holder, permission: str, *, team_id: UUID | None = None) -> bool:
+    """Whether they hold the permission everywhere, or for what belongs to this team."""
+    if permission in holder.permissions:
+        return True
+    return team_id is not None and permission in holder.team_permissions.get(team_id, frozenset())
+
+
+def authorize(holder: Holder, permission: Permission, *, team_id: UUID | None = None) -> None:
+    """Raises `Forbidden` where it is not allowed."""
+    if not is_allowed(holder, permission.name, team_id=team_id):
+        raise Forbidden(f"This needs the permission {permission.name}")

@@ -1,6 +1,8 @@
 """Who is acting: the answer of authentication, and the only source of the tenant of a request or a job."""
 
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from uuid import UUID
 
 from msgspec import Struct
@@ -8,10 +10,15 @@ from msgspec import Struct
 
 class PrincipalKind(StrEnum):
     USER = "user"
+    API_KEY = "api-key"
+    """A program; `user_id` names the person whose key it holds."""
     JOB = "job"
     """A background job; `user_id` names the person whose action caused it, where there is one."""
     OPERATOR = "operator"
     """The command line, on the server itself."""
+
+
+NOTHING: Mapping[UUID, frozenset[str]] = MappingProxyType({})
 
 
 class Principal(Struct, frozen=True, kw_only=True):
@@ -19,8 +26,8 @@ class Principal(Struct, frozen=True, kw_only=True):
     organization_id: UUID
     user_id: UUID | None = None
     session_id: UUID | None = None
+    api_key_id: UUID | None = None
     role: str = ""
     permissions: frozenset[str] = frozenset()
-
-    def may(self, permission: str) -> bool:
-        return permission in self.permissions
+    team_permissions: Mapping[UUID, frozenset[str]] = NOTHING
+    """What they may do beyond that with what belongs to a team. `core.permissions.is_allowed` weighs both."""

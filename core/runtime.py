@@ -8,15 +8,22 @@ from msgspec import Struct
 from core.db.database import Database, open_database
 from core.db.migrations import ENVIRONMENT, MigrationSet
 from core.db.pages import CursorSigner
+from core.identity import credential_models, letters, organization_models
 from core.identity import models as identity_models
+from core.identity import permissions as identity_permissions
+from core.identity.links import Links
+from core.mail.actors import send_mail
+from core.mail.delivery import Mailer, make_mailer
 from core.permissions import Permission
 from core.plugs.discovery import Plugs, discover
+from core.secrets import models as secret_models
 from core.settings import Settings
 from core.tasks import models as task_models
 from core.tasks.registry import TaskRegistry
 
-CORE_TABLES = (identity_models, task_models)
+CORE_TABLES = (identity_models, organization_models, credential_models, secret_models, task_models)
 """Importing them puts the core's tables into the metadata that migrations are compared with."""
+CORE_ACTORS = (send_mail, *letters.ACTORS)
 CORE_MIGRATIONS = MigrationSet(name="core", directory=ENVIRONMENT / "versions")
 
 
@@ -26,11 +33,20 @@ class Runtime(Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def registry(self) -> TaskRegistry:
-        return TaskRegistry(self.plugs.actors, self.plugs.schedules)
+        return TaskRegistry([*CORE_ACTORS, *self.plugs.actors], self.plugs.schedules)
 
     @cached_property
     def permissions(self) -> list[Permission]:
-        return self.plugs.permissions
+        return [*identity_permissions.PERMISSIONS, *self.plugs.permissions]
+
+    @cached_property
+    def links(self) -> Links:
+        return Links(secret=self.settings.secret_key, public_url=self.settings.public_url)
+
+    @cached_property
+    def providers(self) -> dict[type, object]:
+        """What jobs get from `ctx.use`."""
+        return {Mailer: make_mailer(self.settings), Links: self.links}
 
     @cached_property
     def cursors(self) -> CursorSigner:

@@ -4,7 +4,11 @@ Variables in the environment win over `.env`. Every bad value is reported at onc
 secrets that only the local default may have.
 """
 
+import base64
+import binascii
+import hashlib
 import os
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -34,6 +38,7 @@ class SettingsError(Exception):
 type Port = Annotated[int, Meta(ge=1, le=65535)]
 type Count = Annotated[int, Meta(ge=1, le=1000)]
 type Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+type Sender = Annotated[str, Meta(pattern=r"^[^@<>\r\n]*<?[^@<>\s]+@[A-Za-z0-9.-]+>?$")]
 type Bytes = Annotated[int, Meta(ge=1024)]
 
 
@@ -43,6 +48,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     environment: Environment = Environment.LOCAL
     secret_key: Annotated[str, Meta(min_length=32)] = LOCAL_SECRET
     """Signs access tokens and cursors. At least 32 characters."""
+    encryption_keys: str = ""
+    """`name:base64,name2:base64`: 32 random bytes each, the first wraps data keys. Local: derived from `secret_key`."""
     host: str = "127.0.0.1"
     port: Port = 8000
     data_dir: Path = Path(".plugs")
@@ -59,6 +66,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     redis_url: str = ""
     redis_namespace: Annotated[str, Meta(pattern=r"^[a-z0-9_-]{1,40}$")] = "plugs"
     """Prefix of every Redis key, so that deployments can share a server."""
+
+    smtp_url: str = ""
+    """`smtp://user:password@host:port`, or `smtps://`. Where empty, letters go into `mailbox` below `data_dir`."""
+    mail_from: Sender = "The Plugs <plugs@localhost>"
+    """Sender of every letter."""
+    public_url: str = "http://127.0.0.1:8000"
+    """Where people reach the console; links in letters start with it."""
 
     access_token_seconds: Seconds = 900
     refresh_token_seconds: Annotated[float, Meta(gt=0)] = 14 * 86_400
@@ -86,6 +100,15 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return f"<Settings of a {self.environment} environment>"
 
     @property
+    def wrapping_keys(self) -> dict[str, bytes]:
+        """The keys of `encryption_keys` by name, the primary one first."""
+        if self.encryption_keys:
+            return parse_encryption_keys(self.encryption_keys)
+        secret = hashlib.sha256(self.secret_key.encode()).digest()
+        name = f"local-{hashlib.blake2b(b'name', key=secret, digest_size=4).hexdigest()}"
+        return {name: hashlib.blake2b(b"encryption-keys", key=secret, digest_size=32).digest()}
+
+    @property
     def system_url(self) -> str:
         return self.database_system_url or self.database_url
 
@@ -94,7 +117,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return self.database_owner_url or self.database_url
 
 
-UNPREFIXED = {"database_url", "database_system_url", "database_owner_url", "redis_url"}
+UNPREFIXED = {"database_url", "database_system_url", "database_owner_url", "redis_url", "smtp_url"}
 VARIABLES: dict[str, str] = {
     field: field.upper() if field in UNPREFIXED else f"PLUGS_{field.upper()}" for field in Settings.__struct_fields__
 }
@@ -123,9 +146,27 @@ def load_settings(environ: Mapping[str, str] | None = None, *, env_file: Path | 
     settings = Settings(**values)
     problems += _unfit_for_production(settings)
     problems += _bad_urls(settings)
+    problems += _bad_keys(settings)
     if problems:
         raise SettingsError(problems)
     return settings
+
+
+def parse_encryption_keys(given: str) -> dict[str, bytes]:
+    """Raises `ValueError` that says what is wrong, and nothing of the keys."""
+    keys: dict[str, bytes] = {}
+    for part in given.split(","):
+        name, _, encoded = part.strip().partition(":")
+        try:
+            key = base64.b64decode(encoded, validate=True)
+        except binascii.Error:
+            key = b""
+        if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,39}", name) or len(key) != 32:
+            raise ValueError("must be name:base64key, comma, name2:base64key; each key 32 random bytes")
+        if name in keys:
+            raise ValueError("names a key twice")
+        keys[name] = key
+    return keys
 
 
 def _decode(kind: type, value: object) -> object:
@@ -140,10 +181,14 @@ def _unfit_for_production(settings: Settings) -> list[str]:
     problems: list[str] = []
     if settings.secret_key == LOCAL_SECRET:
         problems.append("PLUGS_SECRET_KEY: production needs a secret of its own, at least 32 random characters")
+    if not settings.encryption_keys:
+        problems.append("PLUGS_ENCRYPTION_KEYS: production needs keys of its own, as name:base64 of 32 random bytes")
     if not settings.database_url:
         problems.append("DATABASE_URL: production brings its own PostgreSQL")
     if not settings.redis_url:
         problems.append("REDIS_URL: production brings its own Redis")
+    if not settings.smtp_url:
+        problems.append("SMTP_URL: production brings its own SMTP server")
     return problems
 
 
@@ -153,9 +198,19 @@ def _bad_urls(settings: Settings) -> list[str]:
         "database_system_url": ("postgresql://", "postgres://"),
         "database_owner_url": ("postgresql://", "postgres://"),
         "redis_url": ("redis://", "rediss://", "unix://"),
+        "smtp_url": ("smtp://", "smtps://"),
+        "public_url": ("https://", "http://"),
     }
     return [
         f"{VARIABLES[field]}: must start with {' or '.join(allowed)}"
         for field, allowed in schemes.items()
         if (value := getattr(settings, field)) and not value.startswith(allowed)
     ]
+
+
+def _bad_keys(settings: Settings) -> list[str]:
+    try:
+        _ = settings.wrapping_keys
+    except ValueError as error:
+        return [f"{VARIABLES['encryption_keys']}: {error}"]
+    return []

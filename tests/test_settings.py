@@ -1,5 +1,6 @@
 """Settings: one typed Struct, every bad value at once, and no local secret in production."""
 
+import base64
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from core.settings import LOCAL_SECRET, VARIABLES, Environment, Settings, SettingsError, load_settings
 
 ROOT = Path(__file__).parents[1]
+KEY = base64.b64encode(bytes(32)).decode()
 
 
 def load(**environ: str) -> Settings:
@@ -35,8 +37,10 @@ def test_production_refuses_what_only_the_local_default_may_have() -> None:
 
     assert {problem.split(":")[0] for problem in caught.value.problems} == {
         "PLUGS_SECRET_KEY",
+        "PLUGS_ENCRYPTION_KEYS",
         "DATABASE_URL",
         "REDIS_URL",
+        "SMTP_URL",
     }
 
 
@@ -44,11 +48,29 @@ def test_production_starts_with_secrets_of_its_own() -> None:
     settings = load(
         PLUGS_ENVIRONMENT="production",
         PLUGS_SECRET_KEY="k" * 32,
+        PLUGS_ENCRYPTION_KEYS=f"2026:{KEY}",
         DATABASE_URL="postgresql://db/plugs",
         REDIS_URL="redis://redis/0",
+        SMTP_URL="smtps://mail.example",
     )
 
     assert settings.environment is Environment.PRODUCTION
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [KEY, f"no spaces:{KEY}", "short:a2V5", "not-base64:???", f"a:{KEY},a:{KEY}", f"a:{KEY},", ":"],
+)
+def test_a_bad_encryption_key_is_refused_and_not_shown(keys: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(PLUGS_ENCRYPTION_KEYS=keys)
+
+    assert [problem.split(":")[0] for problem in caught.value.problems] == ["PLUGS_ENCRYPTION_KEYS"]
+    assert KEY not in str(caught.value)
+
+
+def test_the_first_encryption_key_is_the_primary_one() -> None:
+    assert list(load(PLUGS_ENCRYPTION_KEYS=f"new:{KEY}, old:{KEY}").wrapping_keys) == ["new", "old"]
 
 
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:

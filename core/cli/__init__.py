@@ -155,6 +155,58 @@ def list_tenants() -> None:
     show_tenants()
 
 
+@main.group()
+def permissions() -> None:
+    """Who may do what."""
+
+
+@permissions.command("matrix")
+@click.option("--output", type=click.Path(dir_okay=False, writable=True), help="A file instead of the terminal.")
+@fails_clearly
+def permission_matrix(output: str | None) -> None:
+    """Every route and the system roles that may call it. Needs no database.
+
+    \b
+    plugs permissions matrix --output docs/permissions.md
+    """
+    from core.cli.permissions import print_matrix
+
+    print_matrix(output)
+
+
+@main.group()
+def keys() -> None:
+    """Look after the keys that seal secrets and sign access tokens."""
+
+
+@keys.command("list")
+@fails_clearly
+def list_all_keys() -> None:
+    """List what wraps the data keys, and the signing keys. Shows no key itself."""
+    from core.cli.keys import list_keys
+
+    list_keys()
+
+
+@keys.command()
+@click.option("--signing", is_flag=True, help="Replace the key that signs access tokens instead.")
+@fails_clearly
+def rotate(signing: bool) -> None:
+    """Replace the keys that seal secrets, while the system serves.
+
+    \b
+    Every organization gets a new data key, every secret is sealed anew, the old keys are deleted, and what an
+    earlier key of PLUGS_ENCRYPTION_KEYS wraps is wrapped by the first one. A run that was cut short is taken up
+    by the next.
+    """
+    from core.cli.keys import rotate_data_keys, rotate_signing_key
+
+    if signing:
+        rotate_signing_key()
+    else:
+        rotate_data_keys()
+
+
 @main.command()
 @fails_clearly
 def seed() -> None:

@@ -87,6 +87,7 @@ async def _work(runtime: Runtime) -> None:
                 registry=runtime.registry,
                 cursors=runtime.cursors,
                 lease_seconds=settings.job_lease,
+                providers=runtime.providers,
             ),
             relay=Relay(
                 database=database, registry=runtime.registry, broker=broker(), resend_after=settings.resend_after

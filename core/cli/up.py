@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Event
 from types import FrameType
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -31,7 +32,15 @@ PROBE_SECONDS = 0.5
 
 def run_everything() -> int:
     """Returns the exit code, once everything has stopped."""
-    settings = load_settings()
+    try:
+        return _start_and_keep(load_settings())
+    except Exception:
+        if _told_to_leave.is_set():
+            return 0  # what the signal interrupted has said so in a way of its own
+        raise
+
+
+def _start_and_keep(settings: Settings) -> int:
     if settings.environment is Environment.PRODUCTION:
         raise CommandFailed("`plugs up` is for one machine; in production run `plugs serve` and `plugs worker`")
     configure_logs(style=settings.log_format, level="warning")
@@ -89,7 +98,11 @@ def _end_in_order_on_signals() -> None:
         signal.signal(number, _leave)
 
 
+_told_to_leave = Event()
+
+
 def _leave(_number: int, _frame: FrameType | None) -> None:
+    _told_to_leave.set()
     sys.exit(0)
 
 

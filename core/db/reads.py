@@ -65,12 +65,13 @@ class ReadLane:
     async def _transaction(self) -> AsyncGenerator[TenantConnection]:
         async with self._pool.acquire(timeout=ACQUIRE_SECONDS) as borrowed:
             connection = cast("TenantConnection", borrowed)
-            connection.enter(self._context)
+            enter = connection.enter  # the connection's own: the pool's proxy forgets it as soon as the server is gone
+            enter(self._context)
             try:
                 async with connection.transaction(readonly=True):
                     yield connection
             finally:
-                connection.enter(None)
+                enter(None)
 
     async def rows(self, read: Read, /, **values: Any) -> list[Row]:
         async with self._transaction() as connection:

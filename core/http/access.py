@@ -21,8 +21,8 @@ from core.db.database import Database
 from core.db.pages import CursorSigner
 from core.errors import Forbidden, Unauthenticated
 from core.http.problems import answer_for
-from core.permissions import Permission
-from core.principal import Principal
+from core.permissions import Permission, authorize
+from core.principal import Principal, PrincipalKind
 from core.tasks.broker import Bell
 from core.tasks.context import Ctx
 from core.tasks.registry import TaskRegistry
@@ -133,26 +133,29 @@ def provide_ctx(request: Request[Any, Any, Any]) -> Ctx:
     return cast("Ctx", ctx)
 
 
-def requires(permission: Permission) -> RouteGuard:
-    """A guard: only a principal that holds this permission may call the route."""
+def requires(permission: Permission, *, team: str | None = None) -> RouteGuard:
+    """A guard: only a principal that holds this permission may call the route.
+
+    `team` names the path parameter of the team that the route is about: holding it for that team is enough.
+    """
 
     async def guard(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
-        _principal_of(connection, permission.name)
+        team_id = None if team is None else connection.path_params[team]
+        authorize(_principal_of(connection), permission, team_id=team_id)
 
     guard.permission = permission  # pyright: ignore[reportFunctionMemberAccess]
+    guard.team = team  # pyright: ignore[reportFunctionMemberAccess]
     return guard
 
 
 async def signed_in(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
-    """A guard for what everybody may do with their own account."""
-    _principal_of(connection, None)
+    """A guard for what everybody may do with their own account; whoever holds a key of theirs may not."""
+    if _principal_of(connection).kind is PrincipalKind.API_KEY:
+        raise Forbidden("This needs a person who signed in", code="person-needed")
 
 
-def _principal_of(connection: ASGIConnection[Any, Any, Any, Any], permission: str | None) -> Principal:
+def _principal_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Principal:
     ctx = connection.scope["state"].get(CTX)
     if ctx is None:
         raise Unauthenticated
-    principal = cast("Ctx", ctx).principal
-    if permission is not None and not principal.may(permission):
-        raise Forbidden(f"This needs the permission {permission}")
-    return principal
+    return cast("Ctx", ctx).principal

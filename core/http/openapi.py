@@ -6,7 +6,7 @@ dictionaries and that unknown fields are refused).
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from types import NoneType
 from typing import Any, cast, get_args, get_origin
 
@@ -35,7 +35,7 @@ PROBLEM_REFERENCE = {"$ref": "#/components/schemas/Problem"}
 PROBLEMS = {
     400: "The request can't be read.",
     401: "Nobody is signed in, or the credential doesn't count.",
-    403: "The principal lacks the permission.",
+    403: "The principal may not do it.",
     404: "There is no such thing, or it is another organization's.",
     409: "It conflicts with the present state.",
     412: "It changed since the client read it (If-Match).",
@@ -45,6 +45,8 @@ PROBLEMS = {
     429: "Too many attempts; see Retry-After.",
     503: "Briefly unavailable; see Retry-After.",
 }
+ALSO = "problems"
+"""In a handler's `opt`: statuses that it can answer with and that its signature doesn't show."""
 REFERENCE = "#/components/schemas/{name}"
 GENERIC = re.compile(r"^(\w+)\[(\w+)\]$")
 
@@ -155,7 +157,7 @@ def _describe_problems(described: Json, operation: Operation) -> None:
     possible = {
         400: has_body,
         401: has_body or not is_public,
-        403: any(hasattr(guard, "permission") for guard in cast("Sequence[object]", handler.guards or ())),
+        403: not is_public,
         404: "path" in sources,
         409: not is_public and "GET" not in handler.http_methods,
         412: "If-Match" in names,
@@ -167,7 +169,7 @@ def _describe_problems(described: Json, operation: Operation) -> None:
     }
     described["responses"].pop("400", None)
     for status, meaning in PROBLEMS.items():
-        if possible[status]:
+        if possible[status] or status in handler.opt.get(ALSO, ()):
             answer = {"description": meaning, "content": {MEDIA_TYPE: {"schema": PROBLEM_REFERENCE}}}
             described["responses"][str(status)] = answer
 

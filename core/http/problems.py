@@ -162,7 +162,7 @@ def _of_database(error: Exception) -> PlugsError | None:
         return errors.PreconditionFailed()
     if isinstance(error, AdvancedAlchemyError) and isinstance(error.__cause__, Exception):
         return _of_database(error.__cause__)
-    if isinstance(error, PoolTimeout | TimeoutError | OSError | asyncpg.InterfaceError):
+    if isinstance(error, PoolTimeout | TimeoutError | OSError | asyncpg.InterfaceError | asyncpg.InternalClientError):
         return errors.Unavailable()
     cause = error.orig if isinstance(error, DBAPIError) else error
     sqlstate = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)

@@ -4,11 +4,54 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from core import clock
 from core.db.database import Database
 from core.identity.models import Membership, Organization, User
 from core.ids import new_id
 from core.permissions import Role
+
+
+async def claim(system: AsyncSession, *names: str) -> None:
+    """Until the transaction ends, whoever else claims one of these names waits: so no two find it free at once."""
+    for name in sorted(names):
+        await system.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})
+
+
+async def add_organization(system: AsyncSession, *, name: str, slug: str) -> Organization:
+    organization = Organization(id=new_id(), name=name, slug=slug)
+    system.add(organization)
+    await system.flush()
+    return organization
+
+
+async def add_person(
+    system: AsyncSession,
+    *,
+    home: UUID,
+    role: Role,
+    email: str,
+    names: tuple[str, str],
+    password_hash: str,
+    verified: bool,
+) -> User:
+    """A new person who belongs to one organization. `email` is in lower case."""
+    user = User(
+        id=new_id(),
+        organization_id=home,
+        email=email,
+        password_hash=password_hash,
+        first_name=names[0],
+        last_name=names[1],
+        is_verified=verified,
+        verified_at=clock.now() if verified else None,
+    )
+    system.add(user)
+    await system.flush()
+    system.add(Membership(organization_id=home, user_id=user.id, role=role.value))
+    await system.flush()
+    return user
 
 
 async def create_organization(
@@ -20,29 +63,26 @@ async def create_organization(
     owner_names: tuple[str, str],
     password_hash: str,
 ) -> UUID | None:
-    """Make an organization with its owner, in one transaction. None where the slug or the address is taken."""
+    """For whoever runs this server: an organization with its owner, whose address they vouch for, in one transaction.
+
+    None where the slug or the address is taken.
+    """
     email = owner_email.lower()
     async with database.system() as system:
-        # Two registrations of one name wait for each other here, so neither fails half-way on a unique constraint.
-        for claimed in sorted([f"slug:{slug}", f"email:{email}"]):
-            await system.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": claimed})
+        await claim(system, f"slug:{slug}", f"email:{email}")
         by_slug = select(Organization.id).where(Organization.slug == slug)
         if await system.scalar(by_slug.union_all(select(User.id).where(User.email == email))) is not None:
             return None
-        organization = Organization(id=new_id(), name=name, slug=slug)
-        system.add(organization)
-        await system.flush()
-        user = User(
-            id=new_id(),
-            organization_id=organization.id,
+        organization = await add_organization(system, name=name, slug=slug)
+        await add_person(
+            system,
+            home=organization.id,
+            role=Role.OWNER,
             email=email,
+            names=owner_names,
             password_hash=password_hash,
-            first_name=owner_names[0],
-            last_name=owner_names[1],
+            verified=True,
         )
-        system.add(user)
-        await system.flush()
-        system.add(Membership(organization_id=organization.id, user_id=user.id, role=Role.OWNER.value))
     return organization.id
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from advanced_alchemy.types import DateTimeUTC
-from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, Text, func, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, LargeBinary, Text, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -33,8 +33,14 @@ class Organization(Base, SoftDelete):
     subscription_plan: Mapped[str] = mapped_column(Text, default="free", server_default="free")
     settings: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default=text("'{}'"))
     is_active: Mapped[bool] = mapped_column(default=True, server_default="true")
+    """False while it is suspended."""
+    version: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
     created_at: Mapped[datetime] = mapped_column(default=clock.now, server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(default=clock.now, onupdate=clock.now, server_default=func.now())
+    deletes_at: Mapped[datetime | None] = mapped_column(DateTimeUTC)
+    """The end of the grace in which a deleted organization can be brought back."""
+
+    __mapper_args__ = {"version_id_col": version}
 
 
 class User(Base, SoftDelete):
@@ -61,16 +67,20 @@ class User(Base, SoftDelete):
     is_admin: Mapped[bool] = mapped_column(default=False, server_default="false")
     verified_at: Mapped[datetime | None] = mapped_column(DateTimeUTC)
     last_login: Mapped[datetime | None] = mapped_column(DateTimeUTC)
+    version: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
     created_at: Mapped[datetime] = mapped_column(default=clock.now, server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(default=clock.now, onupdate=clock.now, server_default=func.now())
     created_by: Mapped[UUID | None] = mapped_column(ForeignKey("core.users.id"))
     updated_by: Mapped[UUID | None] = mapped_column(ForeignKey("core.users.id"))
 
+    __mapper_args__ = {"version_id_col": version}
 
-class Membership(TenantModel, schema=SCHEMA, app=["SELECT"]):
+
+class Membership(TenantModel, schema=SCHEMA, app=["SELECT", "DELETE"]):
     """A person's place in an organization.
 
-    The application may only read it: a place for somebody else's id would open that person's row in `users` to it.
+    The application may change its role and end it, but neither make one nor give it to somebody else: a place for any
+    id would open that person's row in `users` to it.
     """
 
     __tablename__ = "memberships"
@@ -98,6 +108,11 @@ class Session(Base):
     expires_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None] = mapped_column(DateTimeUTC)
     revoked_reason: Mapped[str | None]
+    last_used_at: Mapped[datetime] = mapped_column(default=clock.now, server_default=func.now())
+    """To within a minute."""
+    address: Mapped[str | None] = mapped_column(Text, info=PII)
+    """Where it was signed in from."""
+    user_agent: Mapped[str | None] = mapped_column(Text, info=PII)
 
 
 class RefreshToken(Base):

@@ -48,6 +48,17 @@ type OpaqueToken = Annotated[
     ),
 ]
 
+type TotpCode = Annotated[str, Meta(title="six digits", pattern=r"^[0-9]{6}$(?!\n)", examples=["492039"])]
+type RecoveryCodeText = Annotated[
+    str,
+    Meta(
+        title="a recovery code",
+        max_length=64,
+        pattern=r"^[A-Za-z0-9 -]{25,64}$(?!\n)",
+        examples=["k3v9d-2mxpq-7hwcz-n5t4e-rj8ya"],
+    ),
+]
+
 
 class RegisterIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A new person and their new organization."""
@@ -71,6 +82,10 @@ class LoginIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     password: Password
     organization: Slug | None = None
     """Which organization to enter, for members of several; the person's own where absent."""
+    totp_code: TotpCode | None = None
+    """Of the authenticator app, for whoever has turned it on; without it they get the code `mfa-required`."""
+    recovery_code: RecoveryCodeText | None = None
+    """In place of `totp_code`, once."""
 
 
 class RefreshIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

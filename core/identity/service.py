@@ -1,9 +1,10 @@
-"""Registering, signing in and out, and telling who a token belongs to.
+"""Signing in and out, and telling who a token belongs to.
 
 All of it happens before a tenant is known, or across tenants, so it runs as the system role; this is one of its few
 named places.
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
 from uuid import UUID
 
@@ -13,82 +14,113 @@ from sqlalchemy.dialects.postgresql import insert
 
 from core import clock
 from core.db.database import Database
-from core.errors import Unauthenticated
-from core.identity.directory import create_organization
+from core.errors import NotFound, Unauthenticated
+from core.identity.account import Account
+from core.identity.api_keys import PREFIX as API_KEY_PREFIX
+from core.identity.api_keys import ApiKeyring
+from core.identity.mfa import Code, Outcome, SecondFactors
 from core.identity.models import Membership, Organization, RefreshToken, Session, User
+from core.identity.origins import Origin
 from core.identity.passwords import hash_password, needs_rehash, verify_password
-from core.identity.schemas import LoginIn, Me, OrganizationOut, RegisterIn, TokenPair
+from core.identity.permissions import grants_of_member, weigh
+from core.identity.schemas import LoginIn, Me, OrganizationOut, TokenPair
+from core.identity.sessions import Sessions, is_living, touch
+from core.identity.signing_keys import SigningKeys
+from core.identity.throttle import Throttle
 from core.identity.tokens import AccessClaims, TokenSigner, hash_refresh
 from core.ids import new_id
 from core.principal import Principal, PrincipalKind
+from core.secrets.vault import Vault
+from core.secrets.wrapping import WrappingKeys
+from core.settings import Settings
 
 GRACE = timedelta(seconds=10)
 """How long a used refresh token still answers with its successor."""
 
 
 class _Entry(Struct, frozen=True):
-    """Who enters which organization."""
+    """Who enters which organization, and the hash that their password was checked against."""
 
     user_id: UUID
     organization_id: UUID
+    password_hash: str | None
 
 
 class Identity:
+    """What the routes of identity stand on. Made once a process, by `make_identity`."""
+
     def __init__(
         self,
         *,
         database: Database,
+        vault: Vault,
         signer: TokenSigner,
+        throttle: Throttle,
         refresh_seconds: float,
-        permissions: dict[str, frozenset[str]],
+        permissions: Mapping[str, frozenset[str]],
     ) -> None:
+        """`permissions` is what each system role may do."""
+        self.vault = vault
+        self.signing_keys = signer.keys
+        self.throttle = throttle
+        self.sessions = Sessions(database)
+        self.second_factors = SecondFactors(database, vault)
+        self.api_keys = ApiKeyring(database, permissions)
+        self.account = Account(database, throttle, self.second_factors)
         self._database = database
         self._signer = signer
         self._refresh = timedelta(seconds=refresh_seconds)
         self._permissions = permissions
 
-    async def register(self, data: RegisterIn) -> None:
-        """Make a person and their organization. Says nothing where the address or the slug is taken: the answer,
-        and the time it takes, must not tell who has an account."""
-        password_hash = await hash_password(data.password)
-        await create_organization(
-            self._database,
-            name=data.organization_name,
-            slug=data.organization_slug,
-            owner_email=data.email,
-            owner_names=(data.first_name, data.last_name),
-            password_hash=password_hash,
-        )
+    async def login(self, data: LoginIn, origin: Origin) -> TokenPair:
+        """Raises `Unauthenticated`, the same for a wrong password, an unknown address and a missing membership; and
+        `TooManyRequests` where it has to wait, the same for all of them.
 
-    async def login(self, data: LoginIn) -> TokenPair:
-        """Raises `Unauthenticated`, the same for a wrong password, an unknown address and a missing membership."""
+        After the right password it asks for the second factor of whoever has one.
+        """
+        await self.throttle.check(account=data.email, origin=origin)
         async with self._database.system() as system:
             user = await system.scalar(
                 select(User).where(User.email == data.email.lower(), User.is_active, User.is_deleted.is_(False))
             )
         matches = await verify_password(data.password, user.password_hash if user else None)
-        if user is None or not matches:
+        entry = await self._entry(user, data.organization) if user is not None and matches else None
+        if entry is None:
+            await self.throttle.failed(account=data.email, origin=origin)
             raise _refused()
-        entry = await self._entry(user, data.organization)
-        if user.password_hash is not None and needs_rehash(user.password_hash):
-            user.password_hash = await hash_password(data.password)
-        return await self._open_session(entry, user.password_hash)
+        await self.throttle.check(account=data.email, origin=origin)  # of guesses at once, the right one waits as well
+        await self._ask_second_factor(entry, data, origin)
+        pair = await self._open_session(entry, origin, await _rehashed(data.password, entry.password_hash))
+        await self.throttle.succeeded(account=data.email)
+        return pair
 
-    async def _entry(self, user: User, slug: str | None) -> _Entry:
-        wanted = Organization.slug == slug if slug is not None else Organization.id == Organization.id
+    async def _entry(self, user: User, slug: str | None) -> _Entry | None:
+        wanted = [Organization.slug == slug] if slug is not None else []
         async with self._database.system() as system:
             organization_id = await system.scalar(
                 select(Membership.organization_id)
                 .join(Organization, Organization.id == Membership.organization_id)
-                .where(Membership.user_id == user.id, wanted, *_LIVE)
+                .where(Membership.user_id == user.id, *wanted, *_LIVE)
                 .order_by((Organization.id == user.organization_id).desc(), Membership.created_at)
                 .limit(1)
             )
-        if organization_id is None:
-            raise _refused()
-        return _Entry(user.id, organization_id)
+        return None if organization_id is None else _Entry(user.id, organization_id, user.password_hash)
 
-    async def _open_session(self, entry: _Entry, password_hash: str | None) -> TokenPair:
+    async def _ask_second_factor(self, entry: _Entry, data: LoginIn, origin: Origin) -> None:
+        if not (await self.second_factors.state(entry.user_id)).confirmed:
+            return
+        if data.totp_code is None and data.recovery_code is None:
+            raise Unauthenticated("Send the code of your authenticator app, or a recovery code", code="mfa-required")
+        code = Code(totp=data.totp_code, recovery=data.recovery_code)
+        outcome = await self.second_factors.use(entry.user_id, code)
+        if outcome is Outcome.WRONG:
+            await self.throttle.failed(account=data.email, origin=origin)
+        if outcome is not Outcome.ACCEPTED:
+            raise Unauthenticated("The code is not valid, or was used before", code="invalid-code")
+        await self.throttle.check(account=data.email, origin=origin)
+
+    async def _open_session(self, entry: _Entry, origin: Origin, new_hash: str | None) -> TokenPair:
+        """Raises `Unauthenticated` where the password was changed, or the person disabled, since it was checked."""
         now = clock.now()
         refresh_token = self._signer.new_refresh()
         session = Session(
@@ -97,15 +129,26 @@ class Identity:
             organization_id=entry.organization_id,
             created_at=now,
             expires_at=now + self._refresh,
+            last_used_at=now,
+            address=origin.address,
+            user_agent=origin.user_agent,
         )
         async with self._database.system() as system:
+            person = (User.id == entry.user_id, User.is_active, User.is_deleted.is_(False))
+            rehash = {} if new_hash is None else {"password_hash": new_hash}
+            entered = await system.scalar(
+                update(User)
+                .where(*person, User.password_hash.is_not_distinct_from(entry.password_hash))
+                .values(last_login=now, **rehash, updated_at=User.updated_at)
+                .returning(User.id)
+                .execution_options(synchronize_session=False)
+            )
+            if entered is None:
+                raise _refused()
             system.add(session)
             await system.flush()
             system.add(self._stored(refresh_token, session.id))
-            await system.execute(
-                update(User).where(User.id == entry.user_id).values(last_login=now, password_hash=password_hash)
-            )
-        return self._pair(session, refresh_token)
+        return await self._pair(session, refresh_token)
 
     async def refresh(self, refresh_token: str) -> TokenPair:
         """Swap a refresh token for its successor. One that was used before ends its whole family, unless it was used
@@ -130,6 +173,7 @@ class Identity:
             successor = self._signer.successor_of(refresh_token)
             if live:
                 token.used_at = token.used_at or now
+                session.last_used_at = now
                 await system.execute(
                     insert(RefreshToken)
                     .values(
@@ -142,7 +186,7 @@ class Identity:
                 )
         if not live:  # outside the transaction, so that ending the family is committed
             raise _refused()
-        return self._pair(session, successor)
+        return await self._pair(session, successor)
 
     async def logout(self, session_id: UUID) -> None:
         async with self._database.system() as system:
@@ -153,34 +197,42 @@ class Identity:
             )
 
     async def authenticate(self, bearer: str) -> Principal:
-        """Who holds this access token, as of now: signing out, disabling and role changes count at once."""
-        claims = self._signer.read_access(bearer)
+        """Who holds this access token or API key, as of now: signing out, disabling and role changes count at once."""
+        if bearer.startswith(API_KEY_PREFIX):
+            return await self.api_keys.authenticate(bearer)
+        claims = await self._signer.read_access(bearer)
         async with self._database.system() as system:
-            role = await system.scalar(
-                select(Membership.role)
-                .join(User, User.id == Membership.user_id)
-                .join(Organization, Organization.id == Membership.organization_id)
-                .join(Session, Session.user_id == User.id)
-                .where(
-                    Session.id == claims.session_id,
-                    Session.organization_id == claims.organization_id,
-                    Session.revoked_at.is_(None),
-                    Membership.organization_id == claims.organization_id,
-                    Membership.user_id == claims.user_id,
-                    User.is_active,
-                    User.is_deleted.is_(False),
-                    *_LIVE,
+            found = (
+                await system.execute(
+                    select(Membership.role, grants_of_member(), Session.last_used_at)
+                    .join(User, User.id == Membership.user_id)
+                    .join(Organization, Organization.id == Membership.organization_id)
+                    .join(Session, Session.user_id == User.id)
+                    .where(
+                        Session.id == claims.session_id,
+                        Session.organization_id == claims.organization_id,
+                        *is_living(clock.now()),
+                        Membership.organization_id == claims.organization_id,
+                        Membership.user_id == claims.user_id,
+                        User.is_active,
+                        User.is_deleted.is_(False),
+                        *_LIVE,
+                    )
                 )
-            )
-        if role is None:
-            raise Unauthenticated
+            ).one_or_none()
+            if found is None:
+                raise Unauthenticated
+            role, grants, last_used_at = found
+            await touch(system, claims.session_id, last_used_at)
+        held = weigh(role, grants, self._permissions)
         return Principal(
             kind=PrincipalKind.USER,
             organization_id=claims.organization_id,
             user_id=claims.user_id,
             session_id=claims.session_id,
-            role=role,
-            permissions=self._permissions.get(role, frozenset()),
+            role=held.role,
+            permissions=held.permissions,
+            team_permissions=held.team_permissions,
         )
 
     async def me(self, principal: Principal) -> Me:
@@ -204,6 +256,18 @@ class Identity:
             permissions=sorted(principal.permissions),
         )
 
+    async def switch(self, principal: Principal, slug: str, origin: Origin) -> TokenPair:
+        """A session of its own in another of the person's organizations; the present one goes on.
+
+        Raises `NotFound` where they don't belong there, or nobody can enter it.
+        """
+        async with self._database.system() as system:
+            user = await system.get_one(User, principal.user_id)
+        entry = await self._entry(user, slug)
+        if entry is None:
+            raise NotFound("You belong to no such organization")
+        return await self._open_session(entry, origin, None)
+
     def _stored(self, refresh_token: str, session_id: UUID) -> RefreshToken:
         now = clock.now()
         return RefreshToken(
@@ -213,10 +277,10 @@ class Identity:
             expires_at=now + self._refresh,
         )
 
-    def _pair(self, session: Session, refresh_token: str) -> TokenPair:
+    async def _pair(self, session: Session, refresh_token: str) -> TokenPair:
         claims = AccessClaims(user_id=session.user_id, session_id=session.id, organization_id=session.organization_id)
         return TokenPair(
-            access_token=self._signer.issue_access(claims),
+            access_token=await self._signer.issue_access(claims),
             expires_in=int(self._signer.access_seconds),
             refresh_token=refresh_token,
         )
@@ -227,3 +291,24 @@ _LIVE = (Membership.is_active, Organization.is_active, Organization.is_deleted.i
 
 def _refused() -> Unauthenticated:
     return Unauthenticated("The credentials are not valid", code="invalid-credentials")
+
+
+async def _rehashed(password: str, password_hash: str | None) -> str | None:
+    """The password's hash by today's parameters, where the stored one is of older ones."""
+    if password_hash is None or not needs_rehash(password_hash):
+        return None
+    return await hash_password(password)
+
+
+def make_identity(database: Database, settings: Settings, permissions: Mapping[str, frozenset[str]]) -> Identity:
+    """`permissions` is what each system role may do."""
+    vault = Vault(database, WrappingKeys(settings.wrapping_keys))
+    keys = SigningKeys(database, vault, access_seconds=settings.access_token_seconds)
+    return Identity(
+        database=database,
+        vault=vault,
+        signer=TokenSigner(keys, settings.secret_key, access_seconds=settings.access_token_seconds),
+        throttle=Throttle(database, settings.secret_key),
+        refresh_seconds=settings.refresh_token_seconds,
+        permissions=permissions,
+    )

@@ -8,6 +8,7 @@ import base64
 import hashlib
 import hmac
 import secrets
+from collections import OrderedDict
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -16,14 +17,19 @@ from msgspec import Struct
 
 from core import clock
 from core.errors import Unauthenticated
+from core.identity.signing_keys import SigningKeys
 
-ALGORITHM = "HS256"
+ALGORITHM = "EdDSA"
 TYPE = "at+jwt"
 """RFC 9068: an access token says that it is one, so no other token passes for it."""
+HEADER = {"alg", "typ", "kid"}
+"""A token of ours has these in its header and no more: no key, and no address of one, is ever taken from a token."""
 ISSUER = "the-plugs"
 AUDIENCE = "the-plugs-api"
 REFRESH_PREFIX = "plugs_rt_"
 REFRESH_BYTES = 32
+VERIFIED = 4096
+"""Access tokens whose signature is known to be right; checking it again would take longer than all the rest."""
 
 
 class AccessClaims(Struct, frozen=True, kw_only=True):
@@ -32,14 +38,20 @@ class AccessClaims(Struct, frozen=True, kw_only=True):
     organization_id: UUID
 
 
-class TokenSigner:
-    def __init__(self, secret: str, *, access_seconds: float) -> None:
-        self._access_key = _derive(secret, b"access-token")
-        self._refresh_key = _derive(secret, b"refresh-token")
-        self.access_seconds = access_seconds
+class _Verified(Struct, frozen=True):
+    claims: AccessClaims
+    ends_at: float
 
-    def issue_access(self, claims: AccessClaims) -> str:
-        now = clock.now()
+
+class TokenSigner:
+    def __init__(self, keys: SigningKeys, secret: str, *, access_seconds: float) -> None:
+        self.keys = keys
+        self.access_seconds = access_seconds
+        self._refresh_key = _derive(secret, b"refresh-token")
+        self._verified: OrderedDict[str, _Verified] = OrderedDict()
+
+    async def issue_access(self, claims: AccessClaims) -> str:
+        signer, now = await self.keys.signer(), clock.now()
         payload = {
             "iss": ISSUER,
             "aud": AUDIENCE,
@@ -49,28 +61,42 @@ class TokenSigner:
             "iat": _seconds(now),
             "exp": _seconds(now + timedelta(seconds=self.access_seconds)),
         }
-        return jwt.encode(payload, self._access_key, algorithm=ALGORITHM, headers={"typ": TYPE})
+        return jwt.encode(payload, signer.key, algorithm=ALGORITHM, headers={"typ": TYPE, "kid": signer.kid})
 
-    def read_access(self, token: str) -> AccessClaims:
+    async def read_access(self, token: str) -> AccessClaims:
         """Raises `Unauthenticated` for whatever is not a valid access token of ours; never says why."""
+        if (known := self._verified.get(token)) is not None and clock.now().timestamp() < known.ends_at:
+            return known.claims
         try:
-            if jwt.get_unverified_header(token).get("typ") != TYPE:
-                raise Unauthenticated
-            payload = jwt.decode(
-                token,
-                self._access_key,
-                algorithms=[ALGORITHM],
-                audience=AUDIENCE,
-                issuer=ISSUER,
-                options={"require": ["exp", "iat", "sub", "sid", "org", "aud", "iss"]},
-            )
-            return AccessClaims(
-                user_id=UUID(payload["sub"]),
-                session_id=UUID(payload["sid"]),
-                organization_id=UUID(payload["org"]),
-            )
-        except (jwt.InvalidTokenError, ValueError, TypeError, AttributeError) as error:
+            verified = await self._verify(token)
+        except (jwt.PyJWTError, ValueError, TypeError, AttributeError) as error:
             raise Unauthenticated from error
+        self._verified[token] = verified
+        if len(self._verified) > VERIFIED:
+            self._verified.popitem(last=False)
+        return verified.claims
+
+    async def _verify(self, token: str) -> _Verified:
+        header = jwt.get_unverified_header(token)
+        if set(header) != HEADER or header["typ"] != TYPE or header["alg"] != ALGORITHM:
+            raise Unauthenticated
+        key = await self.keys.public_key(header["kid"])
+        if key is None:
+            raise Unauthenticated
+        payload = jwt.decode(
+            token,
+            key,
+            algorithms=[ALGORITHM],
+            audience=AUDIENCE,
+            issuer=ISSUER,
+            options={"require": ["exp", "iat", "sub", "sid", "org", "aud", "iss"]},
+        )
+        claims = AccessClaims(
+            user_id=UUID(payload["sub"]),
+            session_id=UUID(payload["sid"]),
+            organization_id=UUID(payload["org"]),
+        )
+        return _Verified(claims, min(float(payload["exp"]), clock.now().timestamp() + self.access_seconds))
 
     def new_refresh(self) -> str:
         return REFRESH_PREFIX + _encode(secrets.token_bytes(REFRESH_BYTES))

@@ -50,7 +50,7 @@ def configure_logs(*, style: Literal["json", "console"] = "json", level: str = "
         shared.append(structlog.processors.format_exc_info)
         renderer: structlog.typing.Processor = structlog.processors.JSONRenderer(serializer=_to_json)
     else:
-        renderer = structlog.dev.ConsoleRenderer()
+        renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[*shared[:2], *shared[3:], renderer],

@@ -10,7 +10,11 @@ from core.permissions import Permission
 from core.tasks.registry import Actor, Event, Schedule
 
 NAME = re.compile(r"^[a-z][a-z0-9_]{1,38}$")
-RESERVED = frozenset({"admin", "auth", "core", "health", "pg_catalog", "public", "users", "organizations"})
+RESERVED = frozenset(
+    "admin audit auth core grants health invitations mailbox members organization organizations permissions pg_catalog "
+    "public roles teams users".split()
+)
+"""Paths, permissions and schemas of the core."""
 
 
 class ManifestError(Exception):

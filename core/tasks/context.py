@@ -48,6 +48,8 @@ class Ctx:
             organization_id=principal.organization_id, user_id=principal.user_id, correlation_id=correlation_id
         )
         self._db: TenantSession | None = None
+        self.job_id: UUID | None = None
+        """The job that this is, in a background job."""
         self.has_jobs = False
         """Whether something was enqueued, so that the doorbell is rung after the commit."""
 

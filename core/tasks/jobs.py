@@ -6,7 +6,7 @@ comes back can't write twice.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
@@ -40,6 +40,7 @@ class JobCtx(Ctx):
     def __init__(self, *, job: OutboxJob, lease: UUID, lease_seconds: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._job = job
+        self.job_id = job.id
         self._lease = lease
         self._lease_seconds = lease_seconds
 
@@ -80,8 +81,11 @@ class JobRunner:
         registry: TaskRegistry,
         cursors: CursorSigner,
         lease_seconds: float,
+        providers: Mapping[type, object] | None = None,
     ) -> None:
+        """`providers` are what a job gets from `ctx.use`."""
         self._database = database
+        self._providers = providers
         self._registry = registry
         self._cursors = cursors
         self._lease_seconds = lease_seconds
@@ -114,6 +118,7 @@ class JobRunner:
             registry=self._registry,
             cursors=self._cursors,
             correlation_id=job.correlation_id,
+            providers=self._providers,
         )
         try:
             async with self._heartbeat(job, lease):

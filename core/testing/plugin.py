@@ -7,6 +7,7 @@ and share nothing else.
 import asyncio
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 
@@ -68,6 +69,18 @@ async def settings(addresses: "Addresses", worker_id: str) -> AsyncGenerator["Se
     database = f"plugs_{worker_id}"
     await clone_template(addresses, database)
     yield addresses.settings(database=database, namespace=worker_id)
+    await drop_database(addresses, database)
+
+
+@pytest.fixture
+async def scratch(addresses: "Addresses") -> AsyncGenerator["Runtime"]:
+    """A migrated database that is this test's own to break."""
+    from core.runtime import make_runtime
+    from core.testing.stage import clone_template, drop_database
+
+    database = f"scratch_{uuid4().hex[:12]}"
+    await clone_template(addresses, database)
+    yield make_runtime(addresses.settings(database=database, namespace=database))
     await drop_database(addresses, database)
 
 

@@ -85,7 +85,7 @@ class Rows:
         if parent is table:
             return {name: None for name in names if name != ORGANIZATION}
         known = self.made.get(parent.fullname)
-        row = known[0] if known and not _is_in_a_key_of_references(table, set(names)) else await self.add(parent)
+        row = known[0] if known and not _tells_rows_apart(table, set(names)) else await self.add(parent)
         return {element.parent.name: row[element.column.name] for element in reference.elements}
 
     def _value(self, column: "Column[Any]") -> Any:
@@ -120,9 +120,9 @@ def _closed_sets(table: Table) -> dict[str, str]:
     return {found[1]: found[2] for check in checks if (found := CLOSED_SET.match(check))}
 
 
-def _is_in_a_key_of_references(table: Table, referring: set[str]) -> bool:
-    """Whether two rows that refer to the same ones would have the same key: then each needs some of its own."""
+def _tells_rows_apart(table: Table, referring: set[str]) -> bool:
+    """Whether two rows that refer to the same one would have the same key: of a key of references, the last one."""
     keys = [cast("Iterable[Column[Any]]", c.columns) for c in table.constraints if isinstance(c, UniqueConstraint)]
     references = {e.parent.name for reference in table.foreign_key_constraints for e in reference.elements}
-    names = [{column.name for column in key} - {ORGANIZATION} for key in keys]
-    return any(key <= references and key & referring for key in names)
+    names = [[column.name for column in key if column.name != ORGANIZATION] for key in keys]
+    return any(key[-1] in referring for key in names if key and references.issuperset(key))

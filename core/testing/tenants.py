@@ -2,6 +2,8 @@
 
 from collections.abc import Awaitable, Callable
 from functools import cache
+from ipaddress import IPv4Address
+from itertools import count
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -23,6 +25,8 @@ from core.tasks.models import OutboxJob
 
 PASSWORD = "a-password-for-tests-only"  # noqa: S105
 BASE_URL = "http://plugs.test"
+FIRST_ADDRESS = IPv4Address("10.0.0.1")
+_CLIENTS = count()
 
 type MakeTenant = Callable[..., Awaitable["Tenant"]]
 
@@ -68,6 +72,7 @@ class Tenant(Struct, frozen=True, kw_only=True):
             registry=runtime.registry,
             cursors=runtime.cursors,
             lease_seconds=runtime.settings.job_lease,
+            providers=runtime.providers,
         )
         count = 0
         while True:
@@ -99,7 +104,8 @@ class Tenant(Struct, frozen=True, kw_only=True):
 
 def client_of(application: Application, *, token: str | None = None) -> httpx.AsyncClient:
     """A client of the application in this process. Errors of the application are answers, as they are over a wire."""
-    transport = httpx.ASGITransport(application, raise_app_exceptions=False)  # type: ignore[arg-type]
+    address = str(FIRST_ADDRESS + next(_CLIENTS))  # each its own: sign-ins that one fails count against no other
+    transport = httpx.ASGITransport(application, raise_app_exceptions=False, client=(address, 40_000))  # type: ignore[arg-type]
     headers = {"authorization": f"Bearer {token}"} if token else {}
     return httpx.AsyncClient(transport=transport, base_url=BASE_URL, headers=headers)
 
@@ -128,7 +134,7 @@ async def make_member(tenant: Tenant, role: Role) -> Tenant:
     user_id, email = new_id(), f"{role.value}-{uuid4().hex[:8]}@{tenant.slug}.example"
     async with tenant.database.system() as system:
         values: dict[str, Any] = {"id": user_id, "organization_id": tenant.organization_id, "email": email}
-        await system.execute(insert(User).values(**values, password_hash=password_hash()))
+        await system.execute(insert(User).values(**values, password_hash=password_hash(), is_verified=True))
         await system.execute(
             insert(Membership).values(
                 organization_id=tenant.organization_id, id=new_id(), user_id=user_id, role=role.value

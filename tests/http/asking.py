@@ -1,21 +1,25 @@
 """Asking every operation of the API: which there are, what each accepts, and what a problem must look like."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
 import httpx
+import msgspec
 from litestar.datastructures import UploadFile
 from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 from msgspec import Struct, structs
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from core.app import Application
 from core.db.database import Database
 from core.db.models import Base
-from core.testing.tenants import PASSWORD, Tenant
+from core.identity.models import Organization
+from core.permissions import Role
+from core.testing.tenants import PASSWORD, Tenant, make_member
 
 CONTACTS = "/api/v1/networking/contacts"
 IMPORTS = "/api/v1/networking/imports"
@@ -55,8 +59,18 @@ class Operation(Struct, frozen=True):
         body = self.body
         return body is not None and any(UploadFile.__name__ in str(field.type) for field in structs.fields(body))
 
-    def path(self, **ids: object) -> str:
-        return self.template.format(**ids)
+    def path(self, ids: Mapping[str, object] = MappingProxyType({})) -> str:
+        return filled(self.template, ids)
+
+
+class _Ids(dict[str, object]):
+    def __missing__(self, name: str) -> object:
+        return uuid4()
+
+
+def filled(template: str, ids: Mapping[str, object] = MappingProxyType({})) -> str:
+    """A path with these ids in it, and random ones for what they lack."""
+    return template.format_map(_Ids(ids))
 
 
 def operations(application: Application) -> list[Operation]:
@@ -73,31 +87,77 @@ def operations(application: Application) -> list[Operation]:
 
 
 def valid_body(operation: Operation) -> dict[str, Any]:
-    """A body that the operation accepts, new each time. An operation that is not listed here fails its test."""
-    name = f"n-{uuid4().hex[:12]}"
-    bodies: dict[str, dict[str, Any]] = {
-        "register": {
-            "email": f"{name}@example.com",
-            "password": PASSWORD,
-            "first_name": "Ada",
-            "last_name": "Lovelace",
-            "organization_name": "Engines",
-            "organization_slug": name,
-        },
-        "login": {"email": f"{name}@example.com", "password": PASSWORD},
-        "refresh": {"refresh_token": f"plugs_rt_{name}"},
-        "create_contact": {"first_name": "Ada", "email": "ada@example.com", "metadata": {"seats": 3}},
-        "update_contact": {"company": "Engines"},
-        "log_interaction": {"interaction_type": "call", "interaction_date": "2026-03-01T09:30:00+01:00"},
-    }
-    return bodies[operation.id]
+    """A body that fits the operation's type: the fields that it must have, by their examples."""
+    (_,), schemas = msgspec.json.schema_components([operation.body], ref_template="{name}")
+    return fitting(schemas[operation.body.__name__], schemas)  # type: ignore[union-attr]
+
+
+def fitting(schema: dict[str, Any], schemas: dict[str, Any]) -> Any:
+    """A value that fits a schema; fails on a kind of schema that it doesn't know."""
+    match schema:
+        case {"$ref": name}:
+            return fitting(schemas[name], schemas)
+        case {"examples": [first, *_]} | {"enum": [first, *_]} | {"const": first}:
+            return first
+        case {"anyOf": [first, *_]}:
+            return fitting(first, schemas)
+        case {"type": "object"}:
+            properties = schema.get("properties", {})
+            return {name: fitting(properties[name], schemas) for name in schema.get("required", ())}
+        case {"format": "uuid"}:
+            return str(uuid4())
+        case {"type": "string"}:
+            return "a" * max(3, schema.get("minLength", 0))
+        case {"type": "array"}:
+            return [fitting(schema["items"], schemas) for _ in range(schema.get("minItems", 0))]
+        case {"type": "integer" | "number"}:
+            return schema.get("minimum", 1)
+        case {"type": "boolean"}:
+            return True
+        case _:
+            raise NotImplementedError(schema)
 
 
 async def existing_ids(tenant: Tenant) -> dict[str, str]:
     """One row of the tenant's own for each id that stands in a path."""
     contact = await tenant.client.post(CONTACTS, json={"first_name": "Ada"})
     upload = await tenant.client.post(IMPORTS, files={"file": ("contacts.csv", CSV)})
-    return {"contact_id": contact.json()["id"], "import_id": upload.json()["id"]}
+    rows = {"contact_id": contact.json()["id"], "import_id": upload.json()["id"]}
+    return {**rows, **await _people(tenant), **await _credentials(tenant)}
+
+
+async def _people(tenant: Tenant) -> dict[str, str]:
+    """A member in a team with a role, and somebody who is invited."""
+    async with tenant.database.system() as system:  # a plan without limits
+        await system.execute(
+            update(Organization)
+            .where(Organization.id == tenant.organization_id)
+            .values(subscription_plan="enterprise", version=Organization.version)
+        )
+    name = uuid4().hex
+    member = str((await make_member(tenant, Role.VIEWER)).user_id)
+    team = (await tenant.client.post("/api/v1/teams", json={"name": name})).json()["id"]
+    await tenant.client.put(f"/api/v1/teams/{team}/members/{member}")
+    role = (await tenant.client.post("/api/v1/roles", json={"name": name, "permissions": []})).json()["id"]
+    grant = await tenant.client.post("/api/v1/grants", json={"user_id": member, "role_id": role})
+    invitation = await tenant.client.post("/api/v1/invitations", json={"email": f"{name}@example.com"})
+    return {
+        "user_id": member,
+        "team_id": team,
+        "role_id": role,
+        "grant_id": grant.json()["id"],
+        "invitation_id": invitation.json()["id"],
+    }
+
+
+async def _credentials(tenant: Tenant) -> dict[str, str]:
+    """An API key, and another session of the same person."""
+    data = {"name": "CRM", "scopes": ["networking:read"]}
+    key = (await tenant.client.post("/api/v1/api-keys", json=data)).json()["api_key"]["id"]
+    login = {"email": tenant.email, "password": PASSWORD}
+    (await tenant.client.post("/api/v1/auth/login", json=login)).raise_for_status()
+    sessions = (await tenant.client.get("/api/v1/auth/sessions")).json()["items"]
+    return {"key_id": key, "session_id": next(session["id"] for session in sessions if not session["current"])}
 
 
 def problem_of(answer: httpx.Response, status: int, code: str | None = None) -> dict[str, Any]:

@@ -148,3 +148,12 @@ async def test_of_a_file_name_only_harmless_characters_are_kept(acme: Tenant, se
 
     assert answer.status_code == 202, answer.text
     assert answer.json()["file_name"] == kept
+
+
+async def test_a_bad_row_is_told_in_the_words_of_the_api(acme: Tenant) -> None:
+    answer = await acme.client.post(IMPORTS, files={"file": ("contacts.csv", CSV)})
+    await acme.run_jobs()
+
+    job = (await acme.client.get(f"{IMPORTS}/{answer.json()['id']}")).json()
+
+    assert job["errors"] == [{"line": 3, "column": "email", "code": "format", "reason": "Expected an e-mail address"}]

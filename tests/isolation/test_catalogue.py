@@ -21,6 +21,11 @@ PLATFORM_TABLES = {
     "core.users",
     "core.sessions",
     "core.refresh_tokens",
+    "core.one_time_tokens",
+    "core.signing_keys",
+    "core.sign_in_attempts",
+    "core.recovery_codes",
+    "core.totp_factors",
     "core.schedules",
 }
 """Tables that are no tenant's, or are the tenant. What the application may do with each is in `APP_GRANTS`."""
@@ -29,8 +34,9 @@ APP_COLUMN_GRANTS = {
     "core.users": ("SELECT", {"password_hash"}),
     "core.organizations": (
         "UPDATE",
-        {"id", "slug", "subscription_plan", "is_active", "created_at", "is_deleted", "deleted_at"},
+        {"id", "slug", "subscription_plan", "is_active", "created_at", "is_deleted", "deleted_at", "deletes_at"},
     ),
+    "core.memberships": ("UPDATE", {"organization_id", "id", "user_id", "created_at"}),
 }
 """What the application may do with a table's columns, and the columns that it may not do it with."""
 APP_PLATFORM_POLICIES = {"core.organizations", "core.users"}

@@ -6,10 +6,16 @@ import os
 import signal
 from collections import Counter
 
+import asyncpg
 import httpx
 import pytest
+from sqlalchemy import func, select
 
+from core.db.reads import Read
+from core.http.problems import answer_for
+from core.settings import Settings
 from core.testing.processes import START_SECONDS
+from core.testing.tenants import Tenant
 from core.testing.waiting import until
 from tests.processes.conftest import OpenSite, Site, black_hole
 from tests.processes.load import Load, statuses
@@ -96,3 +102,22 @@ async def is_alive(site: Site) -> bool:
             return (await client.get("/health/live")).is_success
         except httpx.TransportError:
             return False
+
+
+async def test_a_read_that_is_cut_off_is_told_as_unavailable(acme: Tenant, settings: Settings) -> None:
+    reading = asyncio.create_task(acme.ctx().reads.rows(Read(select(func.pg_sleep(30)))))
+    administrator = await asyncpg.connect(settings.database_url)
+    sleeping = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND wait_event = 'PgSleep' AND application_name LIKE '%:read'"
+    )
+
+    async def is_cut_off() -> bool:
+        return await administrator.fetchval(sleeping) is True
+
+    await until(is_cut_off, within=5)
+
+    [error] = await asyncio.gather(reading, return_exceptions=True)
+    await administrator.close()
+    assert isinstance(error, Exception)
+    assert answer_for(error, {"state": {}}).problem.status == 503  # type: ignore[typeddict-item]

@@ -1,0 +1,1 @@
+"""E-mail: letters, and how they leave the house."""

@@ -1,0 +1,218 @@
+"""How to call every route so that it succeeds, and which routes need no such thing."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from msgspec import Struct
+
+from core.testing.tenants import PASSWORD
+
+PUBLIC = {
+    "GET /health",
+    "GET /health/live",
+    "GET /health/ready",
+    "GET /health/db",
+    "GET /api/v1/health/database",
+    "GET /api/v1/health/redis",
+    "GET /metrics",
+    "GET /docs",
+    "GET /docs/static/{name:str}",
+    "GET /redoc",
+    "GET /openapi.json",
+    "GET /.well-known/jwks.json",
+    "POST /api/v1/auth/register",
+    "POST /api/v1/auth/login",
+    "POST /api/v1/auth/refresh",
+    "POST /api/v1/auth/verify-email",
+    "POST /api/v1/auth/password-reset",
+    "POST /api/v1/auth/password-reset/confirm",
+    "POST /api/v1/auth/restore-organization",
+    "POST /api/v1/invitations/register",
+    "GET /mailbox",
+    "GET /mailbox/{name:uuid}",
+}
+"""Routes that need no token. They have tests of their own."""
+CROSSING = {"POST /api/v1/invitations/accept"}
+"""Routes that lead from one organization into another: one's own rows are no use. They have tests of their own."""
+
+
+STEPPED = {
+    "DELETE /api/v1/auth/sessions/{session_id:uuid}",
+    "POST /api/v1/auth/mfa/totp/confirm",
+    "POST /api/v1/auth/mfa/totp/disable",
+    "POST /api/v1/auth/mfa/recovery-codes",
+}
+"""Routes of one's own account that succeed only after others. They have tests of their own, tests/identity."""
+
+
+class Id(Struct, frozen=True):
+    """Stands for an id in the organization's first row of a table."""
+
+    table: str
+    column: str = "id"
+
+
+class Mark(Struct, frozen=True):
+    """Stands for the text that is in every row of the organization."""
+
+
+class Slug(Struct, frozen=True):
+    """Stands for the organization's short name."""
+
+
+class Fresh(Struct, frozen=True):
+    """Stands for a name that nobody has; it is another one each time."""
+
+    ending: str = ""
+
+
+class Filling(Struct, frozen=True, kw_only=True):
+    """How to call a route so that it succeeds. What stands for something may stand anywhere in path, query and body."""
+
+    path: Mapping[str, Any] = {}
+    query: Mapping[str, Any] = {}
+    json: Mapping[str, Any] | None = None
+    files: Mapping[str, Any] | None = None
+    rows: Mapping[str, Mapping[str, Any]] = {}
+    """Values that the rows must have for it, by table."""
+    ends_session: bool = False
+    tells_of_none: bool = False
+    """A GET whose answer is the same for any organization, or holds nothing but numbers."""
+
+    @property
+    def names_rows(self) -> bool:
+        """Whether anything of the organization is in the request."""
+        return any(isinstance(value, Id | Mark | Slug) for value in _values([self.path, self.query, self.json]))
+
+
+def _values(template: Any) -> Iterator[Any]:
+    match template:
+        case Mapping():
+            yield from _values(list(template.values()))
+        case list():
+            for part in template:
+                yield from _values(part)
+        case _:
+            yield template
+
+
+CONTACT = {"contact_id": Id("networking.contacts")}
+IMPORT = {"import_id": Id("networking.contact_imports")}
+CONTACTS = "/api/v1/networking/contacts"
+IMPORTS = "/api/v1/networking/imports"
+FILLINGS = {
+    "POST /api/v1/auth/logout": Filling(ends_session=True),
+    "GET /api/v1/users/me": Filling(),
+    f"POST {CONTACTS}": Filling(json={"first_name": "Ada"}),
+    f"GET {CONTACTS}": Filling(query={"q": Mark()}),
+    f"GET {CONTACTS}/export.csv": Filling(query={"q": Mark()}),
+    f"GET {CONTACTS}/{{contact_id:uuid}}": Filling(path=CONTACT),
+    f"PATCH {CONTACTS}/{{contact_id:uuid}}": Filling(path=CONTACT, json={"first_name": "Ada"}),
+    f"DELETE {CONTACTS}/{{contact_id:uuid}}": Filling(path=CONTACT),
+    f"POST {CONTACTS}/{{contact_id:uuid}}/restore": Filling(
+        path=CONTACT, rows={"networking.contacts": {"is_deleted": True}}
+    ),
+    f"POST {CONTACTS}/{{contact_id:uuid}}/interactions": Filling(
+        path=CONTACT, json={"interaction_type": "call", "interaction_date": "2026-03-01T09:30:00Z"}
+    ),
+    f"GET {CONTACTS}/{{contact_id:uuid}}/interactions": Filling(path=CONTACT),
+    f"POST {IMPORTS}": Filling(files={"file": ("contacts.csv", b"first_name\nAda\n", "text/csv")}),
+    f"GET {IMPORTS}/{{import_id:uuid}}": Filling(path=IMPORT),
+    f"GET {IMPORTS}/{{import_id:uuid}}/errors": Filling(path=IMPORT),
+}
+
+MEMBER = {"user_id": Id("core.memberships", "user_id")}
+TEAM = {"team_id": Id("core.teams")}
+ROLE = {"role_id": Id("core.roles")}
+INVITATION = {"invitation_id": Id("core.invitations")}
+ME, HERE = "/api/v1/users/me", "/api/v1/organizations/current"
+MEMBERS, TEAMS, ROLES, GRANTS = "/api/v1/members", "/api/v1/teams", "/api/v1/roles", "/api/v1/grants"
+INVITATIONS = "/api/v1/invitations"
+HELD = {"core.roles": {"permissions": ["members:read"]}}
+"""Roles that an owner may touch, since they hold what is in them."""
+PENDING = {
+    "core.invitations": {"accepted_at": None, "revoked_at": None, "expires_at": datetime(2999, 1, 1, tzinfo=UTC)}
+}
+FILLINGS |= {
+    "POST /api/v1/auth/verify-email/resend": Filling(),
+    "POST /api/v1/auth/switch": Filling(json={"organization": Slug()}),
+    f"GET {ME}/profile": Filling(),
+    f"PATCH {ME}/profile": Filling(json={"first_name": "Ada"}),
+    f"GET {ME}/organizations": Filling(),
+    f"POST {ME}/deactivate": Filling(json={"password": PASSWORD}, ends_session=True),
+    "POST /api/v1/organizations": Filling(json={"name": "Second", "slug": Fresh()}),
+    f"GET {HERE}": Filling(),
+    f"PATCH {HERE}": Filling(json={"name": "Acme"}),
+    f"GET {HERE}/plan": Filling(tells_of_none=True),
+    f"POST {HERE}/deletion": Filling(json={"slug": Slug()}, ends_session=True),
+    f"POST {HERE}/leave": Filling(ends_session=True),
+    f"GET {MEMBERS}": Filling(),
+    f"GET {MEMBERS}/{{user_id:uuid}}": Filling(path=MEMBER),
+    f"PATCH {MEMBERS}/{{user_id:uuid}}": Filling(path=MEMBER, json={"role": "member"}),
+    f"DELETE {MEMBERS}/{{user_id:uuid}}": Filling(path=MEMBER),
+    f"POST {TEAMS}": Filling(json={"name": Fresh()}),
+    f"GET {TEAMS}": Filling(),
+    f"GET {TEAMS}/{{team_id:uuid}}": Filling(path=TEAM),
+    f"PATCH {TEAMS}/{{team_id:uuid}}": Filling(path=TEAM, json={"name": Fresh()}),
+    f"DELETE {TEAMS}/{{team_id:uuid}}": Filling(path=TEAM),
+    f"POST {TEAMS}/{{team_id:uuid}}/restore": Filling(path=TEAM, rows={"core.teams": {"is_deleted": True}}),
+    f"GET {TEAMS}/{{team_id:uuid}}/members": Filling(path=TEAM),
+    f"PUT {TEAMS}/{{team_id:uuid}}/members/{{user_id:uuid}}": Filling(path=TEAM | MEMBER),
+    f"DELETE {TEAMS}/{{team_id:uuid}}/members/{{user_id:uuid}}": Filling(
+        path={"team_id": Id("core.team_members", "team_id"), "user_id": Id("core.team_members", "user_id")}
+    ),
+    f"POST {INVITATIONS}": Filling(json={"email": Fresh("@example.com"), "team_ids": [Id("core.teams")]}),
+    f"GET {INVITATIONS}": Filling(),
+    f"GET {INVITATIONS}/{{invitation_id:uuid}}": Filling(path=INVITATION),
+    f"POST {INVITATIONS}/{{invitation_id:uuid}}/resend": Filling(path=INVITATION, rows=PENDING),
+    f"DELETE {INVITATIONS}/{{invitation_id:uuid}}": Filling(path=INVITATION, rows=PENDING),
+    "GET /api/v1/permissions": Filling(tells_of_none=True),
+    f"POST {ROLES}": Filling(json={"name": Fresh(), "permissions": ["members:read"]}),
+    f"GET {ROLES}": Filling(),
+    f"GET {ROLES}/{{role_id:uuid}}": Filling(path=ROLE),
+    f"PATCH {ROLES}/{{role_id:uuid}}": Filling(path=ROLE, json={"name": Fresh()}, rows=HELD),
+    f"DELETE {ROLES}/{{role_id:uuid}}": Filling(path=ROLE, rows=HELD),
+    f"POST {ROLES}/{{role_id:uuid}}/restore": Filling(
+        path=ROLE, rows={"core.roles": {"permissions": [], "is_deleted": True}}
+    ),
+    f"POST {GRANTS}": Filling(json=MEMBER | ROLE | TEAM, rows=HELD),
+    f"GET {GRANTS}": Filling(query=MEMBER),
+    f"DELETE {GRANTS}/{{grant_id:uuid}}": Filling(path={"grant_id": Id("core.role_grants")}, rows=HELD),
+}
+API_KEYS = "/api/v1/api-keys"
+KEY = {"key_id": Id("core.api_keys")}
+LIVING = {"core.api_keys": {"scopes": ["networking:read"], "revoked_at": None, "expires_at": None}}
+FILLINGS |= {
+    "GET /api/v1/auth/sessions": Filling(tells_of_none=True),
+    "POST /api/v1/auth/sessions/end-others": Filling(),
+    "POST /api/v1/auth/password": Filling(
+        json={"current_password": PASSWORD, "new_password": Fresh("-password")}, ends_session=True
+    ),
+    "GET /api/v1/auth/mfa": Filling(tells_of_none=True),
+    "POST /api/v1/auth/mfa/totp": Filling(json={"password": PASSWORD}),
+    f"GET {API_KEYS}": Filling(),
+    f"POST {API_KEYS}": Filling(json={"name": Fresh(), "scopes": ["networking:read"]}),
+    f"POST {API_KEYS}/{{key_id:uuid}}/rotate": Filling(path=KEY, json={}, rows=LIVING),
+    f"DELETE {API_KEYS}/{{key_id:uuid}}": Filling(path=KEY),
+}
+PERSONAL = {
+    *STEPPED,
+    "GET /api/v1/auth/sessions",
+    "POST /api/v1/auth/sessions/end-others",
+    "POST /api/v1/auth/password",
+    "GET /api/v1/auth/mfa",
+    "POST /api/v1/auth/mfa/totp",
+    "POST /api/v1/auth/logout",
+    "POST /api/v1/auth/verify-email/resend",
+    "POST /api/v1/auth/switch",
+    f"GET {ME}",
+    f"GET {ME}/profile",
+    f"PATCH {ME}/profile",
+    f"GET {ME}/organizations",
+    f"POST {ME}/deactivate",
+    "POST /api/v1/organizations",
+    f"POST {HERE}/leave",
+    "POST /api/v1/invitations/accept",
+}
+"""What everybody may do with their own account, whatever their role."""
