@@ -19,7 +19,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from core import clock
 from core.db.database import Database
 from core.db.pages import ListQuery
-from core.errors import Conflict, FieldError, Forbidden, Invalid, NotFound, Unauthenticated
+from core.errors import Conflict, Forbidden, NotFound, Unauthenticated
 from core.identity.credential_models import ApiKey
 from core.identity.models import Membership, Organization, User
 from core.identity.permissions import API_KEYS_READ, API_KEYS_WRITE, beyond, grants_of_member, weigh
@@ -80,7 +80,7 @@ def _checksum(body: str) -> str:
 
 
 def create_api_key(ctx: Ctx, *, name: str, scopes: list[str], expires_at: datetime | None) -> NewKey:
-    """Raises `Invalid` for scopes beyond one's own permissions, and `Conflict` for an end that is past."""
+    """Raises `Forbidden` for scopes beyond one's own permissions, and `Conflict` for an end that is past."""
     user_id = _person(ctx)
     _check_scopes(ctx, scopes)
     if expires_at is not None and expires_at <= clock.now():
@@ -140,14 +140,8 @@ def _person(ctx: Ctx) -> UUID:
 
 
 def _check_scopes(ctx: Ctx, scopes: list[str]) -> None:
-    refused = {*beyond(ctx.principal.permissions, scopes), *NOT_FOR_KEYS.intersection(scopes)}
-    errors = [
-        FieldError(field=f"scopes.{at}", code="value", message="Expected a permission of your own that a key may have")
-        for at, scope in enumerate(scopes)
-        if scope in refused
-    ]
-    if errors:
-        raise Invalid(errors=errors)
+    if missing := beyond(ctx.principal.permissions - NOT_FOR_KEYS, scopes):
+        raise Forbidden(f"A key of yours can't have {', '.join(missing[:5])}", code="beyond-own-role")
 
 
 class ApiKeyring:

@@ -74,21 +74,20 @@ async def test_keys_are_listed_without_the_keys(acme: Tenant) -> None:
     assert made[0]["key"].startswith(first["items"][0]["hint"])
 
 
-@pytest.mark.parametrize("scopes", [["networking:fly"], ["api_keys:write"], ["api_keys:read", READ], []])
+@pytest.mark.parametrize("scopes", [["networking:fly"], ["api_keys:write"], ["api_keys:read", READ]])
 async def test_no_key_gets_what_keys_can_not_have(acme: Tenant, scopes: list[str]) -> None:
     refused = await acme.client.post(KEYS, json={"name": "CRM", "scopes": scopes})
 
-    assert refused.status_code == 422
-    assert refused.json()["errors"][0]["field"].startswith("scopes")
+    assert (refused.status_code, refused.json()["code"]) == (403, "beyond-own-role")
 
 
 async def test_no_key_gets_more_than_its_maker_has(acme: Tenant) -> None:
-    admin = await make_member(acme, Role.ADMIN)
+    admin, beyond = await make_member(acme, Role.ADMIN), "organization:delete"
 
-    refused = await admin.client.post(KEYS, json={"name": "CRM", "scopes": [READ, "organization:delete"]})
+    refused = await admin.client.post(KEYS, json={"name": "CRM", "scopes": [READ, beyond]})
 
-    assert refused.status_code == 422
-    assert [error["field"] for error in refused.json()["errors"]] == ["scopes.1"]
+    assert (refused.status_code, refused.json()["code"]) == (403, "beyond-own-role")
+    assert (await acme.client.post(KEYS, json={"name": "CRM", "scopes": [READ, beyond]})).status_code == 201
 
 
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.MEMBER, Role.MANAGER])

@@ -13,6 +13,7 @@ import sys
 import time
 from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import cycle
 from uuid import uuid4
 
 import httpx
@@ -46,8 +47,9 @@ async def measure(tenants: Sequence[Tenant], samples: int) -> tuple[list[float],
     unknown: list[float] = []
     plan = [True] * samples + [False] * samples
     random.shuffle(plan)
+    addresses = cycle(tenant.email for tenant in tenants)
     for number, is_known in enumerate([True, False] * (WARM_UP // 2) + plan):
-        email = tenants[number % len(tenants)].email if is_known else f"owner@t-{uuid4().hex[:12]}.example"
+        email = next(addresses) if is_known else f"owner@t-{uuid4().hex[:12]}.example"
         async with client_of(tenants[0].application) as client:
             seconds = await seconds_of(client, email)
         if number >= WARM_UP:
