@@ -13,7 +13,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from core.db.database import Database
 from core.db.migrations import pending_in
 from core.errors import Unavailable
-from core.http.access import RequestContexts, Services, provide_ctx
+from core.http.access import MODULE, RequestContexts, Services, provide_ctx
 from core.http.bodies import StrictBody, prepare_body
 from core.http.documentation import documentation_routes
 from core.http.methods import answer_options, note_allowed_methods
@@ -96,7 +96,12 @@ def _local_routes(settings: Settings) -> list[Router]:
 
 
 def _module_router(plug: Plug) -> Router:
-    return Router(f"/api/v1/{plug.name}", route_handlers=list(plug.module.routes), tags=[plug.module.title])
+    return Router(
+        f"/api/v1/{plug.name}",
+        route_handlers=list(plug.module.routes),
+        tags=[plug.module.title],
+        opt={MODULE: plug.name},
+    )
 
 
 def _lifespan(runtime: Runtime, metrics: Metrics) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
@@ -112,7 +117,10 @@ def _lifespan(runtime: Runtime, metrics: Metrics) -> Callable[[Litestar], Abstra
             identity = make_identity(database, settings, permissions_by_role(runtime.permissions))
             app.state.identity = identity
             bell = Bell(client, namespace=settings.redis_namespace)
-            app.state.services = Services(database=database, authenticator=identity, bell=bell)
+            modules = runtime.module_states(database)
+            await stack.enter_async_context(runtime.watch("api", modules))
+            app.state.services = Services(database=database, authenticator=identity, bell=bell, modules=modules)
+            app.state.plugs, app.state.switchboard = runtime.plugs, runtime.switchboard(database)
             app.state.onboarding = Onboarding(
                 database=database, links=runtime.links, second_factors=identity.second_factors, ring=bell.ring
             )

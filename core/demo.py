@@ -43,7 +43,13 @@ async def make_demo(runtime: Runtime, database: Database) -> list[str]:
 
 async def _fill(runtime: Runtime, database: Database, principal: Principal) -> bool:
     """One transaction for the data of all modules, with a mark in the organization's settings that it is done."""
-    ctx = Ctx(principal=principal, database=database, registry=runtime.registry, cursors=runtime.cursors)
+    ctx = Ctx(
+        principal=principal,
+        database=database,
+        registry=runtime.registry,
+        cursors=runtime.cursors,
+        modules=await runtime.module_states(database).of(principal.organization_id),
+    )
     try:
         organization = await ctx.db.get_one(Organization, principal.organization_id, with_for_update=True)
         if organization.settings.get(MARK):

@@ -1,13 +1,19 @@
 """What every process of a deployment is made of: the settings and the modules that were found."""
 
-from contextlib import AbstractAsyncContextManager
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from datetime import timedelta
 from functools import cached_property
 
 from msgspec import Struct
 
-from core.db.database import Database, open_database
+from core.db import announcements
+from core.db.announcements import Watcher
+from core.db.database import Database, connect, open_database
 from core.db.migrations import ENVIRONMENT, MigrationSet
 from core.db.pages import CursorSigner
+from core.db.tenancy import APP_ROLE, TenantConnection
 from core.identity import credential_models, letters, organization_models
 from core.identity import models as identity_models
 from core.identity import permissions as identity_permissions
@@ -16,12 +22,23 @@ from core.mail.actors import send_mail
 from core.mail.delivery import Mailer, make_mailer
 from core.permissions import Permission
 from core.plugs.discovery import Plugs, discover
+from core.plugs.switchboard import Switchboard
 from core.secrets import models as secret_models
 from core.settings import Settings
 from core.tasks import models as task_models
 from core.tasks.registry import TaskRegistry
+from core.toggles import models as toggle_models
+from core.toggles.states import TOPIC, ModuleStates
 
-CORE_TABLES = (identity_models, organization_models, credential_models, secret_models, task_models)
+CORE_TABLES = (
+    announcements,
+    identity_models,
+    organization_models,
+    credential_models,
+    secret_models,
+    task_models,
+    toggle_models,
+)
 """Importing them puts the core's tables into the metadata that migrations are compared with."""
 CORE_ACTORS = (send_mail, *letters.ACTORS)
 CORE_MIGRATIONS = MigrationSet(name="core", directory=ENVIRONMENT / "versions")
@@ -33,7 +50,8 @@ class Runtime(Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def registry(self) -> TaskRegistry:
-        return TaskRegistry([*CORE_ACTORS, *self.plugs.actors], self.plugs.schedules)
+        modules = self.plugs.catalogue(self.settings.default_modules)
+        return TaskRegistry([*CORE_ACTORS, *self.plugs.actors], self.plugs.schedules, modules=modules)
 
     @cached_property
     def permissions(self) -> list[Permission]:
@@ -66,6 +84,38 @@ class Runtime(Struct, frozen=True, kw_only=True, dict=True):
             name=f"plugs:{name}",
         )
 
+    def switchboard(self, database: Database) -> Switchboard:
+        return Switchboard(
+            database=database,
+            plugs=self.plugs,
+            registry=self.registry,
+            cursors=self.cursors,
+            retention=timedelta(days=self.settings.module_retention_days),
+        )
+
+    def module_states(self, database: Database) -> ModuleStates:
+        """What a process knows of its organizations' modules. `watch` keeps it true."""
+        return ModuleStates(database, self.registry.modules, settle=self.switchboard(database).settle)
+
+    @asynccontextmanager
+    async def watch(self, name: str, states: ModuleStates) -> AsyncGenerator[Watcher]:
+        """Hear what other processes change, as long as this is open."""
+
+        async def listen() -> TenantConnection:
+            return await connect(self.settings.database_url, role=APP_ROLE, name=f"plugs:{name}:watch")
+
+        watcher = Watcher(listen)
+        watcher.on(TOPIC, states.forget)
+        task = asyncio.create_task(watcher.run())
+        try:
+            yield watcher
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
 
 def make_runtime(settings: Settings, plugs: Plugs | None = None) -> Runtime:
-    return Runtime(settings=settings, plugs=plugs or discover())
+    """Raises `BadModule` where the settings say that a module which can't be used stops everything."""
+    found = plugs or discover(import_seconds=settings.import_seconds, abort=settings.on_bad_module == "abort")
+    return Runtime(settings=settings, plugs=found)

@@ -45,6 +45,7 @@ from core.ids import new_id
 from core.permissions import Permission, Role
 from core.plugs.hookspecs import hook
 from core.plugs.manifest import Module
+from core.plugs.switchboard import ModuleSwitched
 from core.principal import Principal
 from core.tasks.registry import Actor, Event, Schedule, actor, subscribe
 from core.text import (
@@ -84,6 +85,7 @@ __all__ = [
     "Malformed",
     "Mapped",
     "Module",
+    "ModuleSwitched",
     "Moment",
     "MultipartBody",
     "NotFound",

@@ -91,6 +91,15 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     resend_after: Seconds = 5
     """Seconds until a job that was sent but not done is sent again; doubles with each send, up to an hour."""
 
+    default_modules: Annotated[str, Meta(pattern=r"^[a-z0-9_,* ]*$")] = "*"
+    """Modules that an organization has until somebody switches them off, with commas between; `*` is every one."""
+    on_bad_module: Literal["quarantine", "abort"] = "quarantine"
+    """Whether a module that can't be used is set aside, or stops the process."""
+    import_seconds: Seconds = 10
+    """For a module to be imported; one that takes longer is set aside."""
+    module_retention_days: Count = 30
+    """Days that the data of a module which was disabled are kept at the least."""
+
     log_format: Literal["json", "console"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     demo_password: Annotated[str, Meta(min_length=15)] = DEMO_PASSWORD

@@ -32,12 +32,14 @@ def fails_clearly[**P, R](command: Callable[P, R]) -> Callable[P, R]:
         from sqlalchemy.exc import DBAPIError
 
         from core.cli.common import CommandFailed
+        from core.errors import PlugsError
         from core.local.server import ServerError
+        from core.plugs.discovery import BadModule
         from core.settings import SettingsError
 
         try:
             return command(*args, **kwargs)
-        except (SettingsError, ServerError, CommandFailed, CommandError) as error:
+        except (SettingsError, ServerError, CommandFailed, CommandError, BadModule, PlugsError) as error:
             click.echo(str(error), err=True)
         except (OSError, PostgresError, InterfaceError, RedisError, DBAPIError) as error:
             click.echo(f"{type(error).__name__}: {error}\n`plugs doctor` looks into it.", err=True)
@@ -115,13 +117,101 @@ def makemigration(module: str, message: str) -> None:
     write_migration(module, message)
 
 
-@main.command()
+@main.group(invoke_without_command=True)
+@click.pass_context
 @fails_clearly
-def modules() -> None:
-    """List the modules that were found, and those that were set aside and why."""
-    from core.cli.reports import list_modules
+def modules(context: click.Context) -> None:
+    """List the modules that were found, and those that were set aside and why; or switch one for a tenant.
 
-    list_modules()
+    \b
+    plugs modules
+    plugs modules enable networking --tenant acme
+    plugs modules suspend networking --tenant acme --reason "Unpaid" --cascade
+    """
+    if context.invoked_subcommand is None:
+        from core.cli.reports import list_modules
+
+        list_modules()
+
+
+def _switches(command: Callable[..., None]) -> Callable[..., None]:
+    """The arguments that every switch takes."""
+    for add in (
+        click.option("--preview", is_flag=True, help="Only tell what would be done."),
+        click.option("--reason", help="Why, for whoever asks later."),
+        click.option("--tenant", required=True, metavar="SLUG", help="The organization."),
+        click.argument("module"),
+    ):
+        command = add(command)
+    return command
+
+
+@modules.command("enable")
+@_switches
+@click.option("--settings", metavar="JSON", help="The module's settings; its defaults where not given.")
+@fails_clearly
+def enable_module(module: str, tenant: str, reason: str | None, preview: bool, settings: str | None) -> None:
+    """Turn MODULE on, and what it requires. Jobs that waited for it go on."""
+    from core.cli.modules import switch_module
+
+    switch_module(module, "enabled", tenant=tenant, reason=reason, preview=preview, settings=settings)
+
+
+_cascade = click.option("--cascade", is_flag=True, help="Also turn off what can't do without it.")
+
+
+@modules.command("suspend")
+@_switches
+@_cascade
+@fails_clearly
+def suspend_module(module: str, tenant: str, reason: str | None, preview: bool, cascade: bool) -> None:
+    """Turn MODULE off for a while. Its jobs wait, and so does what happens meanwhile."""
+    from core.cli.modules import switch_module
+
+    switch_module(module, "suspended", tenant=tenant, reason=reason, preview=preview, cascade=cascade)
+
+
+@modules.command("disable")
+@_switches
+@_cascade
+@fails_clearly
+def disable_module(module: str, tenant: str, reason: str | None, preview: bool, cascade: bool) -> None:
+    """Turn MODULE off. Its data are kept for PLUGS_MODULE_RETENTION_DAYS at the least."""
+    from core.cli.modules import switch_module
+
+    switch_module(module, "disabled", tenant=tenant, reason=reason, preview=preview, cascade=cascade)
+
+
+@modules.command("purge")
+@click.argument("module")
+@click.option("--tenant", required=True, metavar="SLUG", help="The organization.")
+@click.option(
+    "--export-to",
+    type=click.Path(file_okay=False, writable=True),
+    required=True,
+    help="A folder for the organization's data, one JSONL file a table, with digests.",
+)
+@click.option("--early", is_flag=True, help="Don't wait until the data need not be kept any more.")
+@fails_clearly
+def purge_module(module: str, tenant: str, export_to: str, early: bool) -> None:
+    """Export the data of a disabled MODULE, then remove them for good."""
+    from core.cli.modules import purge_module_of
+
+    purge_module_of(module, tenant=tenant, export_to=export_to, early=early)
+
+
+@modules.command("uninstall")
+@click.argument("module")
+@click.confirmation_option(prompt="This drops the module's schema. Go on?")
+@fails_clearly
+def uninstall_module(module: str) -> None:
+    """Drop the schema of a MODULE that no organization uses and whose data none keeps.
+
+    Take its distribution away first (`pip uninstall …`), or `plugs migrate` makes it anew.
+    """
+    from core.cli.modules import drop_module
+
+    drop_module(module)
 
 
 @main.group()

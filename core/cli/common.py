@@ -1,5 +1,9 @@
 """What several commands share."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from core.db.database import Database
 from core.observe.logs import configure_logs
 from core.runtime import Runtime, make_runtime
 from core.settings import VARIABLES, Settings, load_settings
@@ -24,3 +28,15 @@ def need(settings: Settings, *fields: str) -> None:
         raise CommandFailed(
             f"{' and '.join(missing)} must be set. `plugs up` starts local servers by itself and needs neither."
         )
+
+
+def with_database[T](work: Callable[[Runtime, Database], Awaitable[T]]) -> T:
+    """Do a command's work with the pools open."""
+    runtime = load_runtime(quiet=True)
+    need(runtime.settings, "database_url")
+
+    async def run() -> T:
+        async with runtime.open_database("cli") as database:
+            return await work(runtime, database)
+
+    return asyncio.run(run())

@@ -2,13 +2,12 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import click
 import msgspec
 
-from core.cli.common import CommandFailed, load_runtime, need
+from core.cli.common import CommandFailed, load_runtime, need, with_database
 from core.db.database import Database
 from core.db.migrations import MigrationSet, downgrade, make_revision, upgrade
 from core.demo import make_demo
@@ -60,17 +59,6 @@ def _relative(path: Path) -> Path:
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
-def _with_database[T](work: Callable[[Runtime, Database], Awaitable[T]]) -> T:
-    runtime = load_runtime(quiet=True)
-    need(runtime.settings, "database_url")
-
-    async def run() -> T:
-        async with runtime.open_database("cli") as database:
-            return await work(runtime, database)
-
-    return asyncio.run(run())
-
-
 def make_tenant(slug: str, *, name: str, owner: str, password: str) -> None:
     try:
         slug = msgspec.convert(slug, Slug)
@@ -93,7 +81,7 @@ def make_tenant(slug: str, *, name: str, owner: str, password: str) -> None:
             raise CommandFailed("The slug or the owner's address is taken")
         click.echo(f"{slug}  {made}")
 
-    _with_database(work)
+    with_database(work)
 
 
 def show_tenants() -> None:
@@ -102,7 +90,7 @@ def show_tenants() -> None:
             state = "active" if organization.is_active else "suspended"
             click.echo(f"{organization.slug:<24} {organization.id}  {state:<9}  {organization.name}")
 
-    _with_database(work)
+    with_database(work)
 
 
 def seed_demo() -> None:
@@ -112,4 +100,4 @@ def seed_demo() -> None:
         made = await make_demo(runtime, database)
         click.echo(f"Made {', '.join(made)}." if made else "The demo organizations are there already.")
 
-    _with_database(work)
+    with_database(work)

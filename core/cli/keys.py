@@ -1,12 +1,11 @@
 """Commands that look after keys: those that seal secrets, and those that sign access tokens."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 import click
 from sqlalchemy import func, select
 
-from core.cli.common import CommandFailed, load_runtime, need
+from core.cli.common import CommandFailed, with_database
 from core.db.database import Database
 from core.identity.credential_models import SigningKey
 from core.identity.signing_keys import SigningKeys
@@ -19,15 +18,11 @@ from core.secrets.wrapping import WrappingKeys
 
 
 def _with_vault(work: Callable[[Runtime, Database, Vault], Awaitable[None]]) -> None:
-    runtime = load_runtime(quiet=True)
-    need(runtime.settings, "database_url")
-
-    async def run() -> None:
-        async with runtime.open_database("cli") as database:
-            await work(runtime, database, Vault(database, WrappingKeys(runtime.settings.wrapping_keys)))
+    async def run(runtime: Runtime, database: Database) -> None:
+        await work(runtime, database, Vault(database, WrappingKeys(runtime.settings.wrapping_keys)))
 
     try:
-        asyncio.run(run())
+        with_database(run)
     except (RotationStalled, UnsealError) as error:
         raise CommandFailed(str(error)) from error
 

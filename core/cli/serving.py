@@ -73,6 +73,8 @@ async def _work(runtime: Runtime) -> None:
         at_a_time = settings.worker_threads * len(runtime.registry.queues)
         database = await stack.enter_async_context(runtime.open_database("worker", at_least=at_a_time))
         await stack.enter_async_context(runtime.plugs.lifespan())
+        modules = runtime.module_states(database)
+        await stack.enter_async_context(runtime.watch("worker", modules))
         client = redis_client(settings.redis_url, seconds=DOORBELL_SECONDS)
         stack.push_async_callback(client.aclose)
 
@@ -86,6 +88,7 @@ async def _work(runtime: Runtime) -> None:
                 database=database,
                 registry=runtime.registry,
                 cursors=runtime.cursors,
+                modules=modules,
                 lease_seconds=settings.job_lease,
                 providers=runtime.providers,
             ),

@@ -19,15 +19,21 @@ from msgspec import Struct
 
 from core.db.database import Database
 from core.db.pages import CursorSigner
-from core.errors import Forbidden, Unauthenticated
+from core.errors import Forbidden, NotFound, Unauthenticated
 from core.http.problems import answer_for
 from core.permissions import Permission, authorize
 from core.principal import Principal, PrincipalKind
 from core.tasks.broker import Bell
 from core.tasks.context import Ctx
 from core.tasks.registry import TaskRegistry
+from core.toggles.catalogue import TenantModules
+from core.toggles.states import ModuleStates
 
 CTX = "ctx"
+MODULE = "module"
+"""In a handler's `opt`: the module that it belongs to."""
+KNOWS_CALLER = "knows_caller"
+"""In the `opt` of a public handler: who sends a credential is authenticated all the same."""
 FIRST_ERROR = 400
 
 type RouteGuard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Coroutine[Any, Any, None]]
@@ -45,6 +51,7 @@ class Services(Struct, frozen=True, kw_only=True):
     database: Database
     authenticator: Authenticator
     bell: Bell
+    modules: ModuleStates
 
 
 class RequestContexts(ASGIMiddleware):
@@ -58,12 +65,15 @@ class RequestContexts(ASGIMiddleware):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         bearer = _bearer(scope)
-        if bearer is None or scope["route_handler"].opt.get("public"):
+        options = scope["route_handler"].opt
+        if bearer is None or (options.get("public") and not options.get(KNOWS_CALLER)):
             await next_app(scope, receive, send)
             return
         services: Services = scope["litestar_app"].state.services
         try:
             principal = await services.authenticator.authenticate(bearer)
+            modules = await services.modules.of(principal.organization_id)
+            _check_gate(options.get(MODULE), modules)
         except Exception as error:
             await answer_for(error, scope).send(send)
             return
@@ -72,6 +82,7 @@ class RequestContexts(ASGIMiddleware):
             database=services.database,
             registry=self._registry,
             cursors=self._cursors,
+            modules=modules,
             correlation_id=str(scope["state"].get("correlation_id", "")),
         )
         scope["user"] = principal
@@ -83,6 +94,12 @@ class RequestContexts(ASGIMiddleware):
             await next_app(scope, receive, _committing(ctx, services.bell, scope, send))
         finally:
             await ctx.close()
+
+
+def _check_gate(module: str | None, modules: TenantModules) -> None:
+    """Raises `NotFound` for a route of a module that the organization doesn't have, whatever its path may hold."""
+    if module is not None and module not in modules.enabled:
+        raise NotFound(f"The module {module} is not enabled", code="module-not-enabled")
 
 
 def _committing(ctx: Ctx, bell: Bell, scope: Scope, send: Send) -> Send:

@@ -11,7 +11,9 @@ from litestar.params import FromPath
 from litestar.response import File
 
 from core.errors import NotFound
+from core.http.access import CTX, KNOWS_CALLER
 from core.http.openapi import document_bytes
+from core.tasks.context import Ctx
 
 STATIC = Path(str(files("core.http"))) / "static"
 SCRIPT = "text/javascript"
@@ -59,9 +61,12 @@ def redoc() -> Response[str]:
     return _page(REDOC_PAGE)
 
 
-@get("/openapi.json", include_in_schema=False, opt=HIDDEN, sync_to_thread=False)
+@get("/openapi.json", include_in_schema=False, opt={**HIDDEN, KNOWS_CALLER: True}, sync_to_thread=False)
 def openapi_json(request: Request[Any, Any, Any]) -> Response[bytes]:
-    return Response(document_bytes(request.app), media_type="application/json")
+    """The whole deployment's document; who is signed in gets that of their organization's modules."""
+    ctx: Ctx | None = request.scope["state"].get(CTX)
+    document = document_bytes(request.app, modules=None if ctx is None else ctx.modules.enabled)
+    return Response(document, media_type="application/json", headers={"Vary": "Authorization"})
 
 
 @get(

@@ -22,6 +22,7 @@ from litestar.routes import HTTPRoute
 from litestar.typing import FieldDefinition
 from msgspec import Struct
 
+from core.http.access import MODULE
 from core.http.problems import MEDIA_TYPE, Problem
 
 type Json = dict[str, Any]
@@ -83,18 +84,18 @@ def prepare_openapi(app: Litestar, *, version: str) -> None:
     )
 
 
-def document_bytes(app: Litestar) -> bytes:
-    """The document as JSON, made at first use and kept."""
-    cached: bytes | None = app.state.get("openapi_bytes")
-    if cached is None:
-        cached = msgspec.json.encode(document(app), order="deterministic")
-        app.state.openapi_bytes = cached
-    return cached
+def document_bytes(app: Litestar, *, modules: frozenset[str] | None = None) -> bytes:
+    """The document as JSON, made at first use and kept. `modules` names those whose routes are in it; None is all."""
+    cached: dict[frozenset[str] | None, bytes] = app.state.setdefault("openapi_bytes", {})
+    if modules not in cached:
+        cached[modules] = msgspec.json.encode(document(app, modules=modules), order="deterministic")
+    return cached[modules]
 
 
-def document(app: Litestar) -> dict[str, Any]:
+def document(app: Litestar, *, modules: frozenset[str] | None = None) -> dict[str, Any]:
     raw: Json = app.plugins.get(OpenAPIPlugin).provide_openapi().to_schema()
-    operations = {str(operation.handler.operation_id): operation for operation in _operations(app)}
+    operations = {str(operation.handler.operation_id): operation for operation in _operations(app, modules)}
+    raw["paths"] = _described(raw["paths"], operations)
     kinds = [Problem, *(kind for operation in operations.values() for kind in operation.types)]
     shown, components = msgspec.json.schema_components(kinds, schema_hook=_of_upload, ref_template=REFERENCE)
     schemas = dict(zip(map(str, kinds), shown, strict=True))
@@ -109,12 +110,22 @@ def document(app: Litestar) -> dict[str, Any]:
     return _with_plain_names(raw)
 
 
-def _operations(app: Litestar) -> Iterator[Operation]:
+def _described(paths: Mapping[str, Json], operations: Mapping[str, Operation]) -> Json:
+    """The paths with these operations alone."""
+    kept = {
+        path: {method: told for method, told in methods.items() if told["operationId"] in operations}
+        for path, methods in paths.items()
+    }
+    return {path: methods for path, methods in kept.items() if methods}
+
+
+def _operations(app: Litestar, modules: frozenset[str] | None) -> Iterator[Operation]:
     for route in app.routes:
         if not isinstance(route, HTTPRoute):
             continue
         for handler, model in route.route_handler_map.values():
-            if not handler.resolve_include_in_schema():
+            module = handler.opt.get(MODULE)
+            if not handler.resolve_include_in_schema() or not _is_shown(module, modules):
                 continue
             declared = handler.parsed_fn_signature.parameters
             expected = (*model.expected_path_params, *model.expected_query_params, *model.expected_header_params)
@@ -124,6 +135,10 @@ def _operations(app: Litestar) -> Iterator[Operation]:
                 answer=_answer_of(handler.parsed_fn_signature.return_type.annotation),
                 parameters=[declared[parameter.field_name] for parameter in expected],
             )
+
+
+def _is_shown(module: str | None, modules: frozenset[str] | None) -> bool:
+    return module is None or modules is None or module in modules
 
 
 def _answer_of(annotation: Any) -> Any:
@@ -158,7 +173,7 @@ def _describe_problems(described: Json, operation: Operation) -> None:
         400: has_body,
         401: has_body or not is_public,
         403: not is_public,
-        404: "path" in sources,
+        404: "path" in sources or MODULE in handler.opt,
         409: not is_public and "GET" not in handler.http_methods,
         412: "If-Match" in names,
         413: has_body,

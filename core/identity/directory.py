@@ -94,6 +94,11 @@ async def list_organizations(database: Database) -> Sequence[Organization]:
         return organizations.all()
 
 
+async def find_organization(database: Database, slug: str) -> UUID | None:
+    async with database.system() as system:
+        return await system.scalar(select(Organization.id).where(Organization.slug == slug))
+
+
 async def find_owner(database: Database, slug: str) -> tuple[UUID, UUID] | None:
     """The ids of an organization and of its first owner."""
     async with database.system() as system:

@@ -30,6 +30,8 @@ ROLES_READ = Permission("roles:read", "See roles, permissions and who holds whic
 ROLES_WRITE = Permission("roles:write", "Make roles and grant them, up to one's own permissions", least=Role.ADMIN)
 API_KEYS_READ = Permission("api_keys:read", "See the API keys", least=Role.ADMIN)
 API_KEYS_WRITE = Permission("api_keys:write", "Make, replace and revoke API keys", least=Role.ADMIN)
+MODULES_READ = Permission("modules:read", "See the organization's modules and their settings", least=Role.MANAGER)
+MODULES_WRITE = Permission("modules:write", "Change the settings of modules", least=Role.ADMIN)
 PERMISSIONS = (
     ORGANIZATION_READ,
     ORGANIZATION_WRITE,
@@ -44,6 +46,8 @@ PERMISSIONS = (
     ROLES_WRITE,
     API_KEYS_READ,
     API_KEYS_WRITE,
+    MODULES_READ,
+    MODULES_WRITE,
 )
 
 type Grants = list[list[Any]]

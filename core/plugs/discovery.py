@@ -1,6 +1,7 @@
 """Discovery: modules are found by entry point and imported one by one; a bad one is set aside with its reason."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
@@ -15,13 +16,22 @@ from msgspec import Struct
 from core.db.migrations import MigrationSet
 from core.permissions import Permission
 from core.plugs import hookspecs
+from core.plugs.importing import check_compatibility, load
 from core.plugs.manifest import ManifestError, Module
 from core.tasks.context import Ctx
 from core.tasks.registry import Actor, Schedule
+from core.toggles.catalogue import ModuleCatalogue, Provided
 
 log = structlog.get_logger()
 
 GROUP = "plugs.modules"
+IMPORT_SECONDS = 10.0
+HOOK_SECONDS = 10.0
+EVERY = "*"
+
+
+class BadModule(Exception):
+    """Modules were set aside, and the deployment rather stops than serves without them."""
 
 
 class Plug(Struct, frozen=True, kw_only=True):
@@ -76,6 +86,19 @@ class Plugs:
     def schedules(self) -> list[Schedule]:
         return [schedule for plug in self.plugs.values() for schedule in plug.module.schedules]
 
+    def catalogue(self, on_by_default: str = EVERY) -> ModuleCatalogue:
+        """`on_by_default` names modules, with commas between them; `*` is every one."""
+        names = frozenset(self.plugs)
+        wanted = {name.strip() for name in on_by_default.split(",")}
+        return ModuleCatalogue(
+            names=names,
+            on_by_default=names if EVERY in wanted else names & wanted,
+            settings={plug.module.settings: plug.name for plug in self if plug.module.settings is not None},
+            provided={
+                protocol: Provided(plug.name, make) for plug in self for protocol, make in plug.module.provides.items()
+            },
+        )
+
     @property
     def migration_sets(self) -> list[MigrationSet]:
         return [found for plug in self.plugs.values() if (found := plug.migrations) is not None]
@@ -118,28 +141,50 @@ class Plugs:
                 for name in set(cycle):
                     self.set_aside(sound.pop(name), f"depends on itself: {' → '.join(reversed(cycle))}")
 
-    async def ask_each(self, hook_name: str, call: Callable[[Callable[..., Any]], Awaitable[None]]) -> None:
-        """Call one hook of every module in dependency order; one that raises is logged and the rest go on."""
-        for name, function in self._hooks(hook_name):
-            try:
-                await call(function)
-            except Exception as error:
-                log.exception("hook.failed", module=name, hook=hook_name, exc_info=error)
+    def requirements_of(self, name: str) -> list[str]:
+        """The modules that it can't do without, and what those require, the first ones first."""
+        return [plug.name for plug in self if plug.name in self._closure(name, lambda plug: plug.module.requires)]
+
+    def dependents_of(self, name: str) -> list[str]:
+        """The modules that can't do without it, the last ones first."""
+        dependents = [plug.name for plug in self if name in self._closure(plug.name, lambda plug: plug.module.requires)]
+        return dependents[::-1]
+
+    def _closure(self, name: str, next_of: Callable[[Plug], Iterable[str]]) -> set[str]:
+        found: set[str] = set()
+        waiting = [name]
+        while waiting:
+            new = set(next_of(self.plugs[waiting.pop()])) - found
+            found |= new
+            waiting += new
+        return found
+
+    async def ask(self, name: str, hook_name: str, **arguments: Any) -> None:
+        """Call a hook of one module, where it has it. Raises what the hook raises, and `TimeoutError`."""
+        for owner, function in self._hooks(hook_name):
+            if owner == name:
+                async with asyncio.timeout(HOOK_SECONDS):
+                    await function(**arguments)
+
+    def stream(self, name: str, hook_name: str, **arguments: Any) -> list[Any]:
+        """What a module's hook returns, for hooks whose answer is gone through; empty where it has none."""
+        return [function(**arguments) for owner, function in self._hooks(hook_name) if owner == name]
 
     async def seed_demo(self, ctx: Ctx) -> None:
         """Let every module add its demo data. Here an error is not contained: half a demo helps nobody."""
-        for _, function in self._hooks("seed_demo"):
-            await function(ctx=ctx)
+        for name, function in self._hooks("seed_demo"):
+            if name in ctx.modules.enabled:
+                await function(ctx=ctx)
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
         """Open every module's lifespan; one that can't be opened is logged and the process serves without it."""
         async with AsyncExitStack() as stack:
-
-            async def enter(function: Callable[[], AbstractAsyncContextManager[None]]) -> None:
-                await stack.enter_async_context(function())
-
-            await self.ask_each("lifespan", enter)
+            for name, function in self._hooks("lifespan"):
+                try:
+                    await stack.enter_async_context(_contained(name, function))
+                except Exception as error:
+                    log.exception("hook.failed", module=name, hook="lifespan", exc_info=error)
             yield
 
     def _hooks(self, hook_name: str) -> list[tuple[str, Callable[..., Any]]]:
@@ -148,14 +193,43 @@ class Plugs:
         return [(name, by_name[name]) for name in self.plugs if name in by_name]
 
 
-def discover(points: Iterable[EntryPoint] | None = None) -> Plugs:
-    """Find every installed module. Importing them does no I/O; whatever one raises, the others serve."""
+@asynccontextmanager
+async def _contained(name: str, function: Callable[[], AbstractAsyncContextManager[None]]) -> AsyncGenerator[None]:
+    """One module's lifespan: so long to open, so long to close, and what it raises at its end harms no other's."""
+    opened = function()
+    async with asyncio.timeout(HOOK_SECONDS):
+        await opened.__aenter__()
+    try:
+        yield
+    finally:
+        try:
+            async with asyncio.timeout(HOOK_SECONDS):
+                await opened.__aexit__(None, None, None)
+        except Exception as error:
+            log.exception("hook.failed", module=name, hook="lifespan", exc_info=error)
+
+
+def discover(
+    points: Iterable[EntryPoint] | None = None, *, import_seconds: float = IMPORT_SECONDS, abort: bool = False
+) -> Plugs:
+    """Find every installed module. Importing them does no I/O; whatever one raises, the others serve.
+
+    With `abort`, raises `BadModule` that names all that were set aside.
+    """
+    plugs = _found(points, import_seconds)
+    if abort and plugs.quarantined:
+        reasons = [f"  - {bad.name} ({bad.distribution}): {bad.reason}" for bad in plugs.quarantined.values()]
+        raise BadModule("Modules can't be used:\n" + "\n".join(reasons))
+    return plugs
+
+
+def _found(points: Iterable[EntryPoint] | None, import_seconds: float) -> Plugs:
     found: dict[str, Plug] = {}
     bad: list[Quarantined] = []
     for point in sorted(entry_points(group=GROUP) if points is None else points, key=lambda point: point.name):
         distribution = point.dist.name if point.dist else "unknown"
         try:
-            plug = _load(point)
+            plug = _load(point, import_seconds)
             if plug.name in found:
                 raise ManifestError(f"{found[plug.name].distribution} already provides a module of this name")
             found[plug.name] = plug
@@ -168,8 +242,9 @@ def discover(points: Iterable[EntryPoint] | None = None) -> Plugs:
     return Plugs(found.values(), bad)
 
 
-def _load(point: EntryPoint) -> Plug:
-    module = point.load()
+def _load(point: EntryPoint, import_seconds: float) -> Plug:
+    check_compatibility(point.dist)
+    module = load(point, seconds=import_seconds)
     if not isinstance(module, Module):
         raise ManifestError(f"{point.value} is not a Module")
     if module.name != point.name:

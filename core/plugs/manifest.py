@@ -1,8 +1,12 @@
 """The manifest: reading a module's `Module(…)` tells all that it offers."""
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
+import msgspec
 from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 
@@ -12,9 +16,12 @@ from core.tasks.registry import Actor, Event, Schedule
 NAME = re.compile(r"^[a-z][a-z0-9_]{1,38}$")
 RESERVED = frozenset(
     "admin audit auth core grants health invitations mailbox members organization organizations permissions pg_catalog "
-    "public roles teams users".split()
+    "modules plugs public roles teams users".split()
 )
 """Paths, permissions and schemas of the core."""
+
+
+NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 
 class ManifestError(Exception):
@@ -38,21 +45,41 @@ class Module(Struct, frozen=True, kw_only=True):
     actors: Sequence[Actor] = ()
     subscribers: Sequence[Actor] = ()
     schedules: Sequence[Schedule] = ()
+    settings: type[Struct] | None = None
+    """What each organization can set: a frozen Struct whose every field has a default. `ctx.settings(…)` reads it."""
+    provides: Mapping[type, Callable[[Any], object]] = NOTHING
+    """Protocols of its contract, and a function of `ctx` that makes what fulfils each; others `ctx.use(…)` it."""
     hooks: object | None = None
     """A namespace (often a Python module) whose functions are marked with `@hook`; see `core.plugs.hookspecs`."""
 
     def __post_init__(self) -> None:
         if not NAME.match(self.name) or self.name in RESERVED:
             raise ManifestError(f"{self.name!r} can't be a module's name")
-        for permission in self.permissions:
-            if not permission.name.startswith(f"{self.name}:"):
-                raise ManifestError(f"permission {permission.name!r} must start with {self.name + ':'!r}")
-        for event in self.emits:
-            if not event.type.startswith(f"{self.name}."):
-                raise ManifestError(f"event {event.type!r} must start with {self.name + '.'!r}")
-        for actor in (*self.actors, *self.subscribers):
-            if not actor.name.startswith(f"{self.name}."):
-                raise ManifestError(f"actor {actor.name!r} must start with {self.name + '.'!r}")
+        self._own("permission", ":", (permission.name for permission in self.permissions))
+        self._own("event", ".", (event.type for event in self.emits))
+        self._own("actor", ".", (actor.name for actor in (*self.actors, *self.subscribers)))
         for subscriber in self.subscribers:
             if subscriber.event is None:
                 raise ManifestError(f"{subscriber.name!r} is an actor without an event: list it under actors")
+        for schedule in self.schedules:
+            if schedule.actor not in self.actors:
+                raise ManifestError(f"{schedule.name!r} has a schedule and is not listed under actors")
+        if self.name in (*self.requires, *self.optional):
+            raise ManifestError("a module can't depend on itself")
+        if self.settings is not None:
+            _check_settings(self.settings)
+
+    def _own(self, what: str, separator: str, names: Iterable[str]) -> None:
+        """Whatever a module declares bears its name, and nothing is declared twice."""
+        for name, times in Counter(names).items():
+            if not name.startswith(f"{self.name}{separator}"):
+                raise ManifestError(f"{what} {name!r} must start with {self.name + separator!r}")
+            if times > 1:
+                raise ManifestError(f"{what} {name!r} is declared {times} times")
+
+
+def _check_settings(settings: type[Struct]) -> None:
+    if missing := [field.name for field in msgspec.structs.fields(settings) if field.required]:
+        raise ManifestError(f"settings need a default for {', '.join(missing)}")
+    if not settings.__struct_config__.frozen or not settings.__struct_config__.forbid_unknown_fields:
+        raise ManifestError("settings must be a Struct with frozen=True, kw_only=True, forbid_unknown_fields=True")

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 import structlog
+from msgspec import Struct
 from structlog.typing import FilteringBoundLogger
 
 from core import clock
@@ -18,6 +19,7 @@ from core.ids import new_id
 from core.principal import Principal
 from core.tasks.models import DomainEvent, OutboxJob
 from core.tasks.registry import Actor, Event, TaskRegistry
+from core.toggles.catalogue import TenantModules
 
 
 class Ctx:
@@ -34,10 +36,12 @@ class Ctx:
         database: Database,
         registry: TaskRegistry,
         cursors: CursorSigner,
+        modules: TenantModules,
         correlation_id: str = "",
         providers: Mapping[type, object] | None = None,
     ) -> None:
         self.principal = principal
+        self.modules = modules
         self.correlation_id = correlation_id
         self.log: FilteringBoundLogger = structlog.get_logger()
         self._database = database
@@ -106,7 +110,9 @@ class Ctx:
             )
         )
         for subscriber in self._registry.subscribers_of(event):
-            self._add_job(subscriber, {"payload": payload})
+            module = self._registry.modules.module_of(subscriber.name)
+            if module is None or self.modules.follow_events(module):
+                self._add_job(subscriber, {"payload": payload})
 
     def enqueue(self, actor: Actor, /, *, delay: timedelta = timedelta(), **arguments: Any) -> UUID:
         """Have `actor` run after this transaction commits, at the earliest after `delay`. Returns the job's id.
@@ -133,8 +139,15 @@ class Ctx:
         return job.id
 
     def use[P](self, protocol: type[P]) -> P | None:
-        """What another module provides under this Protocol, or None where nobody does."""
-        return cast("P | None", self._providers.get(protocol))
+        """What a module provides under this Protocol; None where no module does, or it is off for the organization."""
+        provided = self._registry.modules.provided.get(protocol)
+        if provided is None:
+            return cast("P | None", self._providers.get(protocol))
+        return cast("P", provided.make(self)) if provided.module in self.modules.enabled else None
+
+    def settings[S: Struct](self, kind: type[S]) -> S:
+        """The organization's settings of the module that has settings of this type."""
+        return self._registry.modules.read_settings(self.modules, kind)
 
     async def commit(self) -> None:
         """For the lanes' keepers (the HTTP middleware and the worker); services never call it."""

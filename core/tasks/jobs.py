@@ -14,14 +14,16 @@ from uuid import UUID, uuid4
 
 import msgspec
 import structlog
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import Update, func, or_, select, update
 
 from core.db.database import Database
 from core.db.pages import CursorSigner
 from core.principal import Principal, PrincipalKind
 from core.tasks.context import Ctx
+from core.tasks.holding import is_on, lock_modules
 from core.tasks.models import MAX_ATTEMPTS, OutboxJob
 from core.tasks.registry import TaskRegistry
+from core.toggles.states import ModuleStates
 
 log = structlog.get_logger()
 
@@ -32,6 +34,13 @@ ERROR_LENGTH = 2000
 
 class LeaseLost(Exception):
     """Another worker holds the job by now; what this one did since its last checkpoint is rolled back."""
+
+
+class JobHeld(BaseException):
+    """The job's module was switched off while it ran. What it did up to its checkpoint stays; the rest waits.
+
+    Not an `Exception`, so that an actor which mends its own errors doesn't take it for one.
+    """
 
 
 class JobCtx(Ctx):
@@ -45,15 +54,20 @@ class JobCtx(Ctx):
         self._lease_seconds = lease_seconds
 
     async def checkpoint(self) -> None:
-        await self._guard(leased_until=func.now() + timedelta(seconds=self._lease_seconds))
+        held = await self._guard(leased_until=func.now() + timedelta(seconds=self._lease_seconds))
         await self.db.commit()
+        if held:
+            raise JobHeld(str(self._job.id))
 
     async def finish(self) -> None:
         await self._guard(done_at=func.now(), leased_until=None, lease=None, last_error=None)
         await self.db.commit()
 
-    async def _guard(self, **values: Any) -> None:
-        """Update the job's row if the lease is ours. The row lock is held until the commit that follows."""
+    async def _guard(self, **values: Any) -> bool:
+        """Update the job's row if the lease is ours. The row lock is held until the commit that follows.
+
+        Returns whether the job's module was switched off meanwhile.
+        """
         await self.db.flush()
         result = await self.db.execute(
             update(OutboxJob)
@@ -64,11 +78,13 @@ class JobCtx(Ctx):
                 OutboxJob.done_at.is_(None),
             )
             .values(**values)
-            .returning(OutboxJob.id)
+            .returning(OutboxJob.held_at)
             .execution_options(synchronize_session=False)
         )
-        if result.first() is None:
+        row = result.first()
+        if row is None:
             raise LeaseLost(str(self._job.id))
+        return row.held_at is not None
 
 
 class JobRunner:
@@ -80,6 +96,7 @@ class JobRunner:
         database: Database,
         registry: TaskRegistry,
         cursors: CursorSigner,
+        modules: ModuleStates,
         lease_seconds: float,
         providers: Mapping[type, object] | None = None,
     ) -> None:
@@ -88,6 +105,7 @@ class JobRunner:
         self._providers = providers
         self._registry = registry
         self._cursors = cursors
+        self._modules = modules
         self._lease_seconds = lease_seconds
 
     async def run(self, organization_id: UUID, job_id: UUID) -> None:
@@ -104,7 +122,10 @@ class JobRunner:
             job_id=str(job.id),
         )
         with bound:
-            await self._run_claimed(job, lease)
+            if await self._is_held_back(job, lease):
+                log.info("job.held")
+            else:
+                await self._run_claimed(job, lease)
 
     async def _run_claimed(self, job: OutboxJob, lease: UUID) -> None:
         actor = self._registry.actors[job.actor]
@@ -117,6 +138,7 @@ class JobRunner:
             database=self._database,
             registry=self._registry,
             cursors=self._cursors,
+            modules=await self._modules.of(job.organization_id),
             correlation_id=job.correlation_id,
             providers=self._providers,
         )
@@ -128,6 +150,9 @@ class JobRunner:
             log.info("job.done", attempts=job.attempts)
         except LeaseLost:
             log.warning("job.lease_lost")
+        except JobHeld:
+            await self._put_down(job, lease)
+            log.info("job.held")
         except Exception as error:
             await ctx.rollback()
             await self._give_back(job, lease, error)
@@ -149,6 +174,7 @@ class JobRunner:
                 OutboxJob.id == job_id,
                 OutboxJob.done_at.is_(None),
                 OutboxJob.parked_at.is_(None),
+                OutboxJob.held_at.is_(None),
                 OutboxJob.actor.in_(list(self._registry.actors)),
                 free,
                 called,
@@ -170,6 +196,27 @@ class JobRunner:
         )
         async with self._database.system() as system:
             return await system.scalar(statement)
+
+    async def _is_held_back(self, job: OutboxJob, lease: UUID) -> bool:
+        """Whether the job's module is off for its organization; then it waits until the module is on again.
+
+        What this process knows may be a moment old, so it looks again under the lock that whoever switches takes: a
+        job can't be put aside just after the waiting ones were let go.
+        """
+        module = self._registry.modules.module_of(job.actor)
+        if module is None or module in (await self._modules.of(job.organization_id)).enabled:
+            return False
+        async with self._database.system() as system:
+            await lock_modules(system, job.organization_id, shared=True)
+            if await is_on(system, job.organization_id, module):
+                self._modules.forget(str(job.organization_id))
+                return False
+            await system.execute(_put_down(job, lease).values(held_at=func.now()))
+        return True
+
+    async def _put_down(self, job: OutboxJob, lease: UUID) -> None:
+        async with self._database.system() as system:
+            await system.execute(_put_down(job, lease))
 
     @asynccontextmanager
     async def _heartbeat(self, job: OutboxJob, lease: UUID) -> AsyncGenerator[None]:
@@ -223,3 +270,18 @@ class JobRunner:
                     parked_at=func.now() if park else None,
                 )
             )
+
+
+def _put_down(job: OutboxJob, lease: UUID) -> Update:
+    """Give the lease back without having failed: this run doesn't count as an attempt."""
+    return (
+        update(OutboxJob)
+        .where(
+            OutboxJob.organization_id == job.organization_id,
+            OutboxJob.id == job.id,
+            OutboxJob.lease == lease,
+            OutboxJob.done_at.is_(None),
+        )
+        .values(lease=None, leased_until=None, attempts=OutboxJob.attempts - 1)
+        .execution_options(synchronize_session=False)
+    )

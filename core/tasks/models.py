@@ -19,6 +19,8 @@ NO_ORGANIZATION = UUID(int=0)
 MAX_ATTEMPTS = 12
 """A job that was begun so often and never finished is parked. One that nobody began has not failed: it only waits."""
 
+WAITING = "done_at IS NULL AND parked_at IS NULL AND held_at IS NULL"
+
 
 class DomainEvent(Base):
     """Something that happened, in the one ordered stream that subscribers, webhooks and feeds follow."""
@@ -46,7 +48,7 @@ class OutboxJob(Base):
 
     __tablename__ = "outbox"
     __table_args__ = (
-        Index("ix_outbox_due", "not_before", postgresql_where=text("done_at IS NULL AND parked_at IS NULL")),
+        Index("ix_outbox_due", "not_before", postgresql_where=text(WAITING)),
         Index("ix_outbox_done", "done_at", postgresql_where=text("done_at IS NOT NULL")),
         {"schema": "core", "info": {"tenant": True}},
     )
@@ -69,6 +71,8 @@ class OutboxJob(Base):
     leased_until: Mapped[datetime | None] = mapped_column(DateTimeUTC)
     done_at: Mapped[datetime | None] = mapped_column(DateTimeUTC)
     parked_at: Mapped[datetime | None] = mapped_column(DateTimeUTC)
+    held_at: Mapped[datetime | None] = mapped_column(DateTimeUTC)
+    """Since when it waits for its module to be on again."""
     last_error: Mapped[str | None]
 
 

@@ -6,10 +6,13 @@ Dramatiq actors when it starts. Importing a module therefore does nothing to the
 
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
+from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints, overload
 
 import msgspec
 from msgspec import Struct
+
+from core.toggles.catalogue import ModuleCatalogue
 
 if TYPE_CHECKING:
     from core.tasks.context import Ctx
@@ -93,16 +96,30 @@ def _name_of(function: Callable[..., Any]) -> str:
 
 
 def _arguments_of(function: ActorFunction) -> type[Struct]:
-    hints = {name: hint for name, hint in get_type_hints(function).items() if name not in {"ctx", "return"}}
+    """Its keyword arguments as a Struct. With their defaults: a job from before one was added still runs."""
+    hints = get_type_hints(function)
+    fields: list[Any] = []
+    for name, parameter in signature(function).parameters.items():
+        if name == "ctx":
+            continue
+        default = () if parameter.default is Parameter.empty else (parameter.default,)
+        fields.append((name, hints[name], *default))
     return msgspec.defstruct(
-        f"{function.__name__}_arguments", list(hints.items()), frozen=True, kw_only=True, forbid_unknown_fields=True
+        f"{function.__name__}_arguments", fields, frozen=True, kw_only=True, forbid_unknown_fields=True
     )
 
 
 class TaskRegistry:
-    """All actors and schedules of the running system, by name."""
+    """All actors and schedules of the running system, by name, and the modules that they belong to."""
 
-    def __init__(self, actors: Iterable[Actor] = (), schedules: Iterable[Schedule] = ()) -> None:
+    def __init__(
+        self,
+        actors: Iterable[Actor] = (),
+        schedules: Iterable[Schedule] = (),
+        *,
+        modules: ModuleCatalogue = ModuleCatalogue(),  # noqa: B008 # it can't change
+    ) -> None:
+        self.modules = modules
         self.actors: dict[str, Actor] = {}
         self.schedules: dict[str, Schedule] = {}
         self._subscribers: dict[str, list[Actor]] = {}

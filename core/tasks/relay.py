@@ -74,6 +74,7 @@ class Relay:
         waiting = and_(
             OutboxJob.done_at.is_(None),
             OutboxJob.parked_at.is_(None),
+            OutboxJob.held_at.is_(None),
             OutboxJob.not_before <= now,
             or_(OutboxJob.leased_until.is_(None), OutboxJob.leased_until < now),
             OutboxJob.actor.in_(list(self._registry.actors)),

@@ -4,7 +4,7 @@ import asyncio
 from datetime import datetime
 
 import structlog
-from sqlalchemy import ColumnElement, delete, func, insert, literal, select, text, update
+from sqlalchemy import ColumnElement, TextClause, delete, func, insert, literal, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from core import clock
@@ -12,6 +12,7 @@ from core.db.database import Database
 from core.ids import new_id
 from core.tasks.models import DomainEvent, OutboxJob, ScheduleState
 from core.tasks.registry import Schedule, TaskRegistry
+from core.toggles.models import ModuleState
 
 log = structlog.get_logger()
 
@@ -62,9 +63,7 @@ class Scheduler:
                 )
                 if due is None:
                     continue
-                organizations = await system.scalars(
-                    text("SELECT id FROM core.organizations WHERE is_active AND NOT is_deleted")
-                )
+                organizations = await system.scalars(self._followers(schedule))
                 jobs = [self._job(schedule, organization, now) for organization in organizations]
                 if jobs:
                     await system.execute(insert(OutboxJob), jobs)
@@ -75,6 +74,18 @@ class Scheduler:
                 )
             fired.append(schedule.name)
         return fired
+
+    def _followers(self, schedule: Schedule) -> TextClause:
+        """The living organizations; of a module's schedule, those that have the module on."""
+        module = self._registry.modules.module_of(schedule.name)
+        living = "SELECT id FROM core.organizations AS o WHERE is_active AND NOT is_deleted"
+        if module is None:
+            return text(living)
+        state = "(SELECT state FROM core.organization_modules AS m WHERE m.organization_id = o.id AND module = :module)"
+        unsaid = ModuleState.ENABLED if module in self._registry.modules.on_by_default else ModuleState.AVAILABLE
+        return text(f"{living} AND coalesce({state}, :unsaid) = :on").bindparams(
+            module=module, unsaid=unsaid.value, on=ModuleState.ENABLED.value
+        )
 
     @staticmethod
     def _job(schedule: Schedule, organization_id: object, now: datetime) -> dict[str, object]:

@@ -4,7 +4,6 @@ The servers start once, in the process that the run was started in; parallel wor
 and share nothing else.
 """
 
-import asyncio
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -95,24 +94,10 @@ def runtime(settings: "Settings") -> "Runtime":
 async def application(runtime: "Runtime") -> AsyncGenerator["Application"]:
     """The whole application, started."""
     from core.app import create_app
+    from core.testing.tenants import running
 
-    application = create_app(runtime)
-    serving, stop = asyncio.Event(), asyncio.Event()
-
-    async def serve() -> None:
-        """A task of its own: the lifespan must end in the task that began it, and fixtures end in another."""
-        async with application.litestar.lifespan():
-            serving.set()
-            await stop.wait()
-
-    task = asyncio.create_task(serve())
-    started = asyncio.create_task(serving.wait())
-    await asyncio.wait({task, started}, return_when=asyncio.FIRST_COMPLETED)
-    if not serving.is_set():
-        await task
-    yield application
-    stop.set()
-    await task
+    async with running(create_app(runtime)) as application:
+        yield application
 
 
 @pytest.fixture(scope="session")

@@ -130,6 +130,10 @@ class Deployment:
     def url(self) -> str:
         return f"http://{self.settings.host}:{self.settings.port}"
 
+    def add_to_path(self, folder: Path) -> None:
+        """Let the processes that start from now on find what is installed in this folder."""
+        self._python_path = [*self._python_path, folder]
+
     def start(self, *arguments: str) -> PlugsProcess:
         """Any command of `plugs`."""
         process = PlugsProcess(

@@ -1,6 +1,8 @@
 """Tenants for tests: an organization of its own with a signed-in owner, and a client that speaks for them."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import cache
 from ipaddress import IPv4Address
 from itertools import count
@@ -62,7 +64,13 @@ class Tenant(Struct, frozen=True, kw_only=True):
             role=self.role,
             permissions=frozenset(permission.name for permission in runtime.permissions),
         )
-        return Ctx(principal=principal, database=self.database, registry=runtime.registry, cursors=runtime.cursors)
+        return Ctx(
+            principal=principal,
+            database=self.database,
+            registry=runtime.registry,
+            cursors=runtime.cursors,
+            modules=runtime.registry.modules.all_on(),
+        )
 
     async def run_jobs(self) -> int:
         """Run this organization's due jobs to the end, here and now, as a worker would; returns how many."""
@@ -71,6 +79,7 @@ class Tenant(Struct, frozen=True, kw_only=True):
             database=self.database,
             registry=runtime.registry,
             cursors=runtime.cursors,
+            modules=self.application.litestar.state.services.modules,
             lease_seconds=runtime.settings.job_lease,
             providers=runtime.providers,
         )
@@ -82,6 +91,7 @@ class Tenant(Struct, frozen=True, kw_only=True):
                         OutboxJob.organization_id == self.organization_id,
                         OutboxJob.done_at.is_(None),
                         OutboxJob.parked_at.is_(None),
+                        OutboxJob.held_at.is_(None),
                         OutboxJob.not_before <= func.now(),
                     )
                 )
@@ -100,6 +110,29 @@ class Tenant(Struct, frozen=True, kw_only=True):
                 .where(OutboxJob.organization_id == self.organization_id, OutboxJob.done_at.is_(None))
                 .values(not_before=func.now())
             )
+
+
+@asynccontextmanager
+async def running(application: Application) -> AsyncGenerator[Application]:
+    """The application, started, until the block is left.
+
+    It lives in a task of its own: a lifespan must end in the task that began it, and fixtures end in another.
+    """
+    serving, stop = asyncio.Event(), asyncio.Event()
+
+    async def serve() -> None:
+        async with application.litestar.lifespan():
+            serving.set()
+            await stop.wait()
+
+    task = asyncio.create_task(serve())
+    started = asyncio.create_task(serving.wait())
+    await asyncio.wait({task, started}, return_when=asyncio.FIRST_COMPLETED)
+    if not serving.is_set():
+        await task
+    yield application
+    stop.set()
+    await task
 
 
 def client_of(application: Application, *, token: str | None = None) -> httpx.AsyncClient:
@@ -126,6 +159,7 @@ async def make_tenant(application: Application, slug: str | None = None) -> Tena
     found = await find_owner(database, slug)
     if found is None:
         raise LookupError(f"{slug!r} was not made")
+    await application.litestar.state.services.modules.of(found[0])  # its first modules are decided on, once for all
     return await _signed_in(application, found[0], found[1], slug=slug, email=email, role=Role.OWNER.value)
 
 

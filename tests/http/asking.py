@@ -123,6 +123,7 @@ async def existing_ids(tenant: Tenant) -> dict[str, str]:
     contact = await tenant.client.post(CONTACTS, json={"first_name": "Ada"})
     upload = await tenant.client.post(IMPORTS, files={"file": ("contacts.csv", CSV)})
     rows = {"contact_id": contact.json()["id"], "import_id": upload.json()["id"]}
+    rows["name"] = "networking"
     return {**rows, **await _people(tenant), **await _credentials(tenant)}
 
 

@@ -18,6 +18,7 @@ from msgspec.structs import fields
 
 from core import clock
 from core.app import Application
+from core.http.access import MODULE
 from core.http.bodies import decode_strictly
 from core.http.documentation import FILES, STATIC
 from core.http.openapi import ALSO
@@ -95,11 +96,14 @@ def test_every_operation_says_who_may_call_it(application: Application, document
 
 def test_every_problem_is_described_as_one(application: Application, document: dict[str, Any]) -> None:
     also = {operation.id: operation.handler.opt.get(ALSO, ()) for operation in operations(application)}
+    gated = {operation.id for operation in operations(application) if MODULE in operation.handler.opt}
     for _, path, operation in described(document):
         failures = {status: answer for status, answer in operation["responses"].items() if status >= "400"}
 
         assert {"422", "503"} <= set(failures), path
-        assert ("404" in failures) == ("{" in path or 404 in also[operation["operationId"]])
+        assert ("404" in failures) == (
+            "{" in path or operation["operationId"] in gated or 404 in also[operation["operationId"]]
+        )
         assert ({"400", "413", "415"} <= set(failures)) == ("requestBody" in operation)
         for answer in failures.values():
             assert answer["content"] == PROBLEM

@@ -85,6 +85,11 @@ class Filling(Struct, frozen=True, kw_only=True):
         """Whether anything of the organization is in the request."""
         return any(isinstance(value, Id | Mark | Slug) for value in _values([self.path, self.query, self.json]))
 
+    @property
+    def path_names_rows(self) -> bool:
+        """Whether the path leads to a row of the organization, and not to what every organization has."""
+        return any(isinstance(value, Id) for value in self.path.values())
+
 
 def _values(template: Any) -> Iterator[Any]:
     match template:
@@ -195,6 +200,13 @@ FILLINGS |= {
     f"POST {API_KEYS}": Filling(json={"name": Fresh(), "scopes": ["networking:read"]}),
     f"POST {API_KEYS}/{{key_id:uuid}}/rotate": Filling(path=KEY, json={}, rows=LIVING),
     f"DELETE {API_KEYS}/{{key_id:uuid}}": Filling(path=KEY),
+}
+MODULES = "/api/v1/modules"
+MODULE = {"name": "networking"}
+FILLINGS |= {
+    f"GET {MODULES}": Filling(tells_of_none=True),
+    f"GET {MODULES}/{{name:str}}": Filling(path=MODULE, tells_of_none=True),
+    f"PUT {MODULES}/{{name:str}}/settings": Filling(path=MODULE, json={"settings": {}}),
 }
 PERSONAL = {
     *STEPPED,

@@ -17,6 +17,7 @@ from core.db.tenancy import APP_ROLE, OWNER_ROLE, SYSTEM_ROLE, TenantConnection
 from core.runtime import Runtime
 
 PLATFORM_TABLES = {
+    "core.announcements",
     "core.organizations",
     "core.users",
     "core.sessions",
@@ -29,17 +30,20 @@ PLATFORM_TABLES = {
     "core.schedules",
 }
 """Tables that are no tenant's, or are the tenant. What the application may do with each is in `APP_GRANTS`."""
-APP_GRANTS = {"core.organizations": {"SELECT"}}
+APP_GRANTS = {"core.organizations": {"SELECT"}, "core.announcements": {"SELECT"}}
 APP_COLUMN_GRANTS = {
     "core.users": ("SELECT", {"password_hash"}),
     "core.organizations": (
         "UPDATE",
         {"id", "slug", "subscription_plan", "is_active", "created_at", "is_deleted", "deleted_at", "deletes_at"},
     ),
+    "core.announcements": ("UPDATE", {"topic"}),
     "core.memberships": ("UPDATE", {"organization_id", "id", "user_id", "created_at"}),
 }
 """What the application may do with a table's columns, and the columns that it may not do it with."""
-APP_PLATFORM_POLICIES = {"core.organizations", "core.users"}
+APP_PLATFORM_POLICIES = {"core.announcements", "core.organizations", "core.users"}
+NO_TENANTS_BUSINESS = {"core.announcements"}
+"""Platform tables that are the same to every tenant, and tell of none: counters by topic."""
 DEFINER_FUNCTIONS = {"networking.find_contacts(text[])"}
 """They see past row security, so each has been read with that in mind."""
 
@@ -187,9 +191,9 @@ async def test_a_platform_table_shows_the_application_only_what_its_tenant_reach
 
     of_app = [(name, rule) for name in sorted(PLATFORM_TABLES) for rule in found[name] if rule[0] != [SYSTEM_ROLE]]
     assert [name for name, _ in of_app] == sorted(APP_PLATFORM_POLICIES)
-    for _, (roles, command, _, using, check) in of_app:
+    for name, (roles, command, _, using, check) in of_app:
         assert roles == [APP_ROLE]
-        assert "current_setting('app.organization_id'::text, true)" in using
+        assert name in NO_TENANTS_BUSINESS or "current_setting('app.organization_id'::text, true)" in using
         assert check == (None if command == "r" else using)
 
 

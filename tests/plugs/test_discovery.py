@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from core.plugs.discovery import GROUP, Plugs, discover
+from core.plugs.discovery import GROUP, BadModule, Plugs, discover
 
 type Install = Callable[..., EntryPoint]
 
@@ -55,6 +55,52 @@ def test_our_own_modules_come_the_same_way_as_anybodys() -> None:
 )
 def test_a_bad_module_is_set_aside_and_the_others_serve(install: Install, source: str, says: str) -> None:
     plugs = discover([install("bad", source), install("good")])
+
+    assert list(plugs.plugs) == ["good"]
+    assert says in reason(plugs, "bad")
+
+
+def test_a_module_that_hangs_at_import_is_given_up_and_the_others_serve(install: Install) -> None:
+    points = [install("slow", "import threading; threading.Event().wait(60)"), install("good")]
+
+    plugs = discover(points, import_seconds=0.2)
+
+    assert list(plugs.plugs) == ["good"]
+    assert "0.2 seconds" in reason(plugs, "slow")
+
+
+def test_with_abort_every_bad_module_is_named_and_nothing_starts(install: Install) -> None:
+    points = [install("bad", "raise ValueError('one')"), install("worse", "import sys; sys.exit(3)"), install("good")]
+
+    with pytest.raises(BadModule) as refused:
+        discover(points, abort=True)
+
+    assert "bad" in str(refused.value)
+    assert "worse" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("schedules=[Schedule(actor=actor(name='bad.a')(f), every=timedelta(1))]", "not listed under actors"),
+        ("actors=[actor(name='bad.a')(f), actor(name='bad.a')(f)]", "declared 2 times"),
+        ("requires=['bad']", "depend on itself"),
+        ("settings=Open", "frozen"),
+        ("settings=Needy", "a default for limit"),
+    ],
+)
+def test_a_manifest_that_could_not_work_is_refused_before_it_does_harm(
+    install: Install, source: str, says: str
+) -> None:
+    head = """
+from datetime import timedelta
+from msgspec import Struct
+async def f(ctx): ...
+class Open(Struct): a: int = 0
+class Needy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True): limit: int
+"""
+
+    plugs = discover([install("bad", f"{head}module = Module(name='bad', title='T', {source})"), install("good")])
 
     assert list(plugs.plugs) == ["good"]
     assert says in reason(plugs, "bad")

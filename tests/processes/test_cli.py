@@ -1,6 +1,7 @@
 """The command line: help that teaches, commands that do what they say, and faults told in a sentence."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Sequence
@@ -207,3 +208,28 @@ def test_a_module_that_raises_or_exits_is_set_aside_and_the_others_serve(bare_sh
     assert "set aside" in told["quitter"]
     assert "SystemExit: 3" in told["quitter"]
     assert "set aside" not in told["networking"] + told["sound"]
+
+
+def test_a_plugin_that_was_uninstalled_breaks_no_command(shell: Shell) -> None:
+    shell.install("scratch", SCRATCH_MODULE)
+    assert shell.plugs("makemigration", "scratch", "notes").returncode == 0
+    assert shell.plugs("migrate").returncode == 0
+    shutil.rmtree(shell.here / "scratch")
+    shutil.rmtree(shell.here / "scratch-1.0.dist-info")
+
+    refused = {
+        " ".join(command): answer.stderr
+        for command in (
+            ["modules"],
+            ["migrate"],
+            ["openapi"],
+            ["tenants", "list"],
+            ["permissions", "matrix"],
+            ["keys", "list"],
+        )
+        if (answer := shell.plugs(*command)).returncode != 0
+    }
+    dropped = shell.plugs("modules", "uninstall", "scratch", "--yes")
+
+    assert refused == {}
+    assert "Dropped the schema scratch with 1 tables." in dropped.stdout

@@ -68,6 +68,7 @@ class Bench:
             database=self.tenant.database,
             registry=self.registry,
             cursors=self.tenant.application.runtime.cursors,
+            modules=self.registry.modules.all_on(),
             correlation_id=correlation_id,
         )
 
@@ -92,6 +93,7 @@ class Bench:
             database=self.tenant.database,
             registry=self.registry,
             cursors=self.tenant.application.runtime.cursors,
+            modules=self.tenant.application.litestar.state.services.modules,
             lease_seconds=LEASE_SECONDS,
         )
         await runner.run(organization_id or self.tenant.organization_id, job_id)

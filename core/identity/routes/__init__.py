@@ -8,6 +8,7 @@ from core.identity.routes.invitations import INVITATION_ROUTES
 from core.identity.routes.jwks import get_jwks
 from core.identity.routes.members import MEMBER_ROUTES
 from core.identity.routes.mfa import MFA_ROUTES
+from core.identity.routes.modules import MODULE_ROUTES
 from core.identity.routes.onboarding import ONBOARDING_ROUTES
 from core.identity.routes.organizations import ORGANIZATION_ROUTES, PROFILE_ROUTES
 from core.identity.routes.roles import GRANT_ROUTES, ROLE_ROUTES, list_permissions
@@ -26,6 +27,7 @@ def identity_router() -> Router:
         Router("/invitations", route_handlers=INVITATION_ROUTES, tags=["Invitations"]),
         Router("/roles", route_handlers=ROLE_ROUTES, tags=["Roles"]),
         Router("/grants", route_handlers=GRANT_ROUTES, tags=["Roles"]),
+        Router("/modules", route_handlers=MODULE_ROUTES, tags=["Modules"]),
         Router("/api-keys", route_handlers=API_KEY_ROUTES, tags=["API keys"]),
     ]
     return Router("/", route_handlers=[get_jwks, Router("/api/v1", route_handlers=[*routers, list_permissions])])

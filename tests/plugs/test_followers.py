@@ -1,0 +1,154 @@
+"""Every process follows a switch in under a second, also one whose listening connection was lost."""
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+
+from core.db.announcements import announce
+from core.db.database import Database
+from core.plugs.switchboard import Switch
+from core.principal import Principal, PrincipalKind
+from core.runtime import Runtime
+from core.testing.processes import environment_of
+from core.testing.tenants import Tenant
+from core.testing.waiting import until
+from core.toggles.models import ModuleState
+
+PROCESSES = 16
+TIMES = 100
+FOLLOWED_WITHIN = 1.0
+SOMEBODY = str(uuid4())
+
+
+@asynccontextmanager
+async def followers(tenant: Tenant, number: int) -> AsyncGenerator[list[asyncio.subprocess.Process]]:
+    settings = tenant.application.runtime.settings
+    processes = [
+        await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tests.plugs.follower",
+            str(tenant.organization_id),
+            "networking",
+            env=environment_of(settings),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        for _ in range(number)
+    ]
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            process.kill()
+        await asyncio.gather(*(process.wait() for process in processes))
+
+
+async def said(process: asyncio.subprocess.Process) -> str:
+    assert process.stdout is not None
+    return (await process.stdout.readline()).decode().strip()
+
+
+async def test_sixteen_processes_follow_a_hundred_switches_within_a_second(acme: Tenant) -> None:
+    """Whoever is late or misses one lets the time-out end the test."""
+    switchboard = acme.application.litestar.state.switchboard
+    principal = Principal(kind=PrincipalKind.OPERATOR, organization_id=acme.organization_id)
+    await switchboard.switch(principal, Switch(module="networking", to=ModuleState.ENABLED))
+    followed = 0
+    async with followers(acme, PROCESSES) as processes:
+        first = await asyncio.gather(*(said(process) for process in processes))
+        for turn in range(TIMES):
+            to = ModuleState.ENABLED if turn % 2 else ModuleState.SUSPENDED
+            await switchboard.switch(principal, Switch(module="networking", to=to))
+            async with asyncio.timeout(FOLLOWED_WITHIN):
+                seen = await asyncio.gather(*(said(process) for process in processes))
+            followed += set(seen) == {"on" if turn % 2 else "off"}
+
+    assert first == ["on"] * PROCESSES
+    assert followed == TIMES
+
+
+class Ear:
+    """What a watcher tells about the topic of modules."""
+
+    def __init__(self) -> None:
+        self.heard: list[str | None] = []
+
+    def __call__(self, key: str | None) -> None:
+        self.heard.append(key)
+
+
+async def connection_of(database: Database, name: str) -> int | None:
+    async with database.system() as system:
+        here = "datname = current_database()"
+        statement = text(f"SELECT pid FROM pg_stat_activity WHERE application_name = :name AND {here}")
+        return (await system.scalars(statement, {"name": f"plugs:{name}:watch"})).first()
+
+
+@asynccontextmanager
+async def listening(runtime: Runtime, database: Database, name: str) -> AsyncGenerator[Ear]:
+    ear = Ear()
+    async with runtime.watch(name, runtime.module_states(database)) as watcher:
+        watcher.on("modules", ear)
+        await until(lambda: bool(ear.heard), within=5)
+        ear.heard.clear()
+        yield ear
+
+
+async def change(database: Database, key: str, *, notify: bool = True) -> None:
+    async with database.system() as system:
+        if notify:
+            await announce(system, "modules", key)
+        else:
+            await system.execute(text("UPDATE core.announcements SET epoch = epoch + 1 WHERE topic = 'modules'"))
+
+
+async def test_a_change_is_told_with_its_key_and_once(scratch: Runtime) -> None:
+    async with scratch.open_database("t") as database, listening(scratch, database, "whole") as ear:
+        await change(database, SOMEBODY)
+        await until(lambda: bool(ear.heard), within=1)
+        await asyncio.sleep(0.6)  # the poll has looked meanwhile
+
+    assert ear.heard == [SOMEBODY]
+
+
+async def test_a_change_that_the_connection_never_told_of_is_seen_within_a_second(scratch: Runtime) -> None:
+    """As if the notification had been lost on its way: what it was about is unknown, and so anything."""
+    async with scratch.open_database("t") as database, listening(scratch, database, "deaf") as ear:
+        await change(database, SOMEBODY, notify=False)
+        await until(lambda: bool(ear.heard), within=1)
+
+    assert ear.heard == [None]
+
+
+async def test_a_lost_connection_is_made_anew_and_what_was_missed_is_seen(scratch: Runtime) -> None:
+    async with scratch.open_database("t") as database, listening(scratch, database, "lost") as ear:
+        lost = await connection_of(database, "lost")
+        await change(database, SOMEBODY)
+        server = await asyncpg.connect(scratch.settings.owner_url)
+        await server.execute("SELECT pg_terminate_backend($1)", lost)
+        await server.close()
+        await until(lambda: None in ear.heard, within=2)
+        ear.heard.clear()
+
+        async def is_back() -> bool:
+            return await connection_of(database, "lost") not in {None, lost}
+
+        await until(is_back, within=3)
+        await until(lambda: None in ear.heard, within=1)
+        ear.heard.clear()
+        await change(database, SOMEBODY)
+        await until(lambda: bool(ear.heard), within=1)
+
+    assert ear.heard == [SOMEBODY]
+
+
+async def test_a_topic_that_no_migration_put_in_is_refused(database: Database) -> None:
+    async with database.system() as system:
+        with pytest.raises(LookupError, match="nonsense"):
+            await announce(system, "nonsense", "key")
