@@ -5,6 +5,7 @@ from functools import cached_property
 
 from msgspec import Struct
 
+from core.audit import models as audit_models
 from core.db.database import Database, open_database
 from core.db.migrations import ENVIRONMENT, MigrationSet
 from core.db.pages import CursorSigner
@@ -21,7 +22,7 @@ from core.settings import Settings
 from core.tasks import models as task_models
 from core.tasks.registry import TaskRegistry
 
-CORE_TABLES = (identity_models, organization_models, credential_models, secret_models, task_models)
+CORE_TABLES = (identity_models, organization_models, credential_models, secret_models, task_models, audit_models)
 """Importing them puts the core's tables into the metadata that migrations are compared with."""
 CORE_ACTORS = (send_mail, *letters.ACTORS)
 CORE_MIGRATIONS = MigrationSet(name="core", directory=ENVIRONMENT / "versions")

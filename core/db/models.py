@@ -50,7 +50,8 @@ class TenantModel(Base):
 
     `class Answer(TenantModel, schema="rsvp")` is enough: the primary key is `(organization_id, id)`, the organization
     is filled in from the transaction's context, and migrations made with `plugs makemigration` put the table under
-    forced row security. `version` counts the row's changes: two writers of one version conflict, one of them loses.
+    forced row security and into the audit trail. `version` counts the row's changes: two writers of one version
+    conflict, one of them loses.
     """
 
     __abstract__ = True
@@ -64,12 +65,21 @@ class TenantModel(Base):
     )
 
     def __init_subclass__(
-        cls, *, schema: str | None = None, app: Sequence[str] = ROW_PRIVILEGES, **kwargs: Any
+        cls,
+        *,
+        schema: str | None = None,
+        app: Sequence[str] = ROW_PRIVILEGES,
+        unaudited: str | None = None,
+        **kwargs: Any,
     ) -> None:
-        """`app` is what the application may do with its own rows, where that is not everything."""
+        """`app` is what the application may do with its own rows, where that is not everything.
+
+        `unaudited` is why changes of the rows are not in the audit trail, where they are not.
+        """
         if schema is not None:
             own = cls.__dict__.get("__table_args__", ())
-            cls.__table_args__ = (*own, {"schema": schema, "info": {"tenant": True, "app": tuple(app)}})
+            info = {"tenant": True, "app": tuple(app), "unaudited": unaudited}
+            cls.__table_args__ = (*own, {"schema": schema, "info": info})
         super().__init_subclass__(**kwargs)
 
     @declared_attr.directive
