@@ -2,11 +2,22 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Protocol
 from uuid import UUID
 
 from advanced_alchemy.types import DateTimeUTC
-from sqlalchemy import Boolean, ForeignKeyConstraint, Index, Integer, MetaData, Text, UniqueConstraint, Uuid, func
+from sqlalchemy import (
+    Boolean,
+    ForeignKeyConstraint,
+    FromClause,
+    Index,
+    Integer,
+    MetaData,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncAttrs
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
@@ -86,6 +97,15 @@ class TenantModel(Base):
     @classmethod
     def __mapper_args__(cls) -> dict[str, Any]:
         return {"version_id_col": cls.version, "eager_defaults": False}
+
+
+class TenantRow(Protocol):
+    """What lists and reads need of a model: any row that names its organization, `TenantModel` or not."""
+
+    __table__: ClassVar[FromClause]
+    __tablename__: Any
+    organization_id: Mapped[UUID]
+    id: Mapped[UUID]
 
 
 class SoftDelete:

@@ -56,7 +56,8 @@ class TenantContext(Acting, frozen=True, kw_only=True):
         return Acting(**{name: getattr(self, name) for name in Acting.__struct_fields__})
 
 
-_ACTING: ContextVar[Acting] = ContextVar("acting", default=Acting())
+_NOBODY = Acting()
+_ACTING: ContextVar[Acting] = ContextVar("acting", default=_NOBODY)
 """What transactions of the system role, which have no context of their own, tell the audit trail. It follows the
 request or the job through every call, so that no caller can forget to hand it on."""
 

@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from core.db.database import Database
 from core.db.pages import CursorSigner
+from core.db.tenancy import Acting, acting
 from core.errors import Forbidden, Unauthenticated
 from core.http.problems import answer_for
 from core.permissions import Permission, authorize
@@ -57,30 +58,43 @@ class RequestContexts(ASGIMiddleware):
         self._cursors = cursors
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        bearer = _bearer(scope)
-        if bearer is None or scope["route_handler"].opt.get("public"):
-            await next_app(scope, receive, send)
-            return
-        services: Services = scope["litestar_app"].state.services
-        try:
-            principal = await services.authenticator.authenticate(bearer)
-        except Exception as error:
-            await answer_for(error, scope).send(send)
-            return
-        ctx = Ctx(
+        client = scope["client"]
+        stranger = Acting(
+            address=client[0] if client else None, correlation_id=str(scope["state"].get("correlation_id", ""))
+        )
+        with acting(stranger):
+            bearer = _bearer(scope)
+            if bearer is None or scope["route_handler"].opt.get("public"):
+                await next_app(scope, receive, send)
+                return
+            services: Services = scope["litestar_app"].state.services
+            try:
+                principal = await services.authenticator.authenticate(bearer)
+            except Exception as error:
+                await answer_for(error, scope).send(send)
+                return
+        await self._serve(scope, receive, send, next_app, self._ctx(services, principal, stranger), services.bell)
+
+    def _ctx(self, services: Services, principal: Principal, stranger: Acting) -> Ctx:
+        return Ctx(
             principal=principal,
             database=services.database,
             registry=self._registry,
             cursors=self._cursors,
-            correlation_id=str(scope["state"].get("correlation_id", "")),
+            correlation_id=stranger.correlation_id,
+            address=stranger.address,
         )
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp, ctx: Ctx, bell: Bell) -> None:
+        principal = ctx.principal
         scope["user"] = principal
         scope["state"][CTX] = ctx
         structlog.contextvars.bind_contextvars(
             organization_id=str(principal.organization_id), user_id=str(principal.user_id)
         )
         try:
-            await next_app(scope, receive, _committing(ctx, services.bell, scope, send))
+            with acting(ctx.acting):
+                await next_app(scope, receive, _committing(ctx, bell, scope, send))
         finally:
             await ctx.close()
 

@@ -32,7 +32,7 @@ SHOWN = f"""
         FROM jsonb_each(shown)
     $$
 """
-"""What the trail shows of a row's values: not those of hidden columns, and of very long ones the beginning and a hash."""
+"""What the trail shows of a row: not the values of hidden columns, and of very long ones the beginning and a hash."""
 
 
 def shown(values: str) -> str:
@@ -73,7 +73,7 @@ UPDATED = f"""
         FROM jsonb_each(c.either) AS e WHERE (c.old -> e.key) IS DISTINCT FROM (c.new -> e.key)
     ) AS d
 """
-"""Old and new rows side by side. One that an update moves to another key, or organization, ended here and began there."""
+"""Old and new rows side by side. One that is moved to another key, or organization, ended here and began there."""
 UPDATE_ACTION = """
     CASE WHEN c.old IS NULL THEN 'create' WHEN c.new IS NULL THEN 'delete'
          WHEN d.new -> 'is_deleted' = 'true' THEN 'delete' WHEN d.new -> 'is_deleted' = 'false' THEN 'restore'
@@ -155,7 +155,9 @@ def make_logs() -> None:
             "created_at", sa.DateTime(timezone=True), server_default=sa.text("statement_timestamp()"), nullable=False
         ),
         sa.Column("user_id", sa.Uuid(), server_default=of_transaction("user_id", "uuid"), nullable=True),
-        sa.Column("impersonator_id", sa.Uuid(), server_default=of_transaction("impersonator_id", "uuid"), nullable=True),
+        sa.Column(
+            "impersonator_id", sa.Uuid(), server_default=of_transaction("impersonator_id", "uuid"), nullable=True
+        ),
         sa.Column("api_key_id", sa.Uuid(), server_default=of_transaction("api_key_id", "uuid"), nullable=True),
         sa.Column("address", sa.Text(), server_default=of_transaction("address", "text"), nullable=True),
         sa.Column("correlation_id", sa.Text(), server_default=of_transaction("correlation_id", "text"), nullable=True),
