@@ -66,7 +66,7 @@ DUE = text(f"""
 }) AS run
     WHERE trail.id <> ALL (:skipped) AND run.entries > 0
     LIMIT {TRAILS_AT_ONCE}
-""").bindparams(bindparam("skipped", type_=ARRAY(Uuid)))
+""").bindparams(bindparam("skipped", type_=ARRAY(Uuid)))  # noqa: S608 # of our own parts alone
 ADD_SEAL = text("""
     INSERT INTO core.audit_seals
         (organization_id, number, through_xid, through_sequence, below_xid, entries, key_name, hash)
@@ -95,7 +95,7 @@ SEALS = text(f"""
     )
 }) AS run
     ORDER BY seal.number
-""")
+""")  # noqa: S608 # likewise
 SEAL_NUMBERED = text("""
     SELECT through_xid::text AS through_xid, through_sequence, hash FROM core.audit_seals
     WHERE organization_id = :organization_id AND number = :number

@@ -25,7 +25,7 @@ CURRENT_ORGANIZATION = "nullif(current_setting('app.organization_id', true), '')
 
 
 class Acting(Struct, frozen=True, kw_only=True):
-    """Who does what a transaction does, from where, and within what. The audit trail tells it; nothing is decided by it.
+    """Who does what a transaction does, from where, and within what: for the audit trail, never for a decision.
 
     PostgreSQL sees each field as the setting `app.<name>`.
     """

@@ -196,6 +196,11 @@ FILLINGS |= {
     f"POST {API_KEYS}/{{key_id:uuid}}/rotate": Filling(path=KEY, json={}, rows=LIVING),
     f"DELETE {API_KEYS}/{{key_id:uuid}}": Filling(path=KEY),
 }
+FILLINGS |= {
+    "GET /api/v1/audit": Filling(query={"record_id": Id("core.audit_logs", "record_id")}),
+    "GET /api/v1/audit/verify": Filling(tells_of_none=True),
+    "GET /api/v1/audit/export.ndjson": Filling(),
+}
 PERSONAL = {
     *STEPPED,
     "GET /api/v1/auth/sessions",
