@@ -8,8 +8,7 @@ from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DBAPIError
 
-from core.db.database import Database
-from core.db.tenancy import TenantContext, TenantConnection
+from core.db.tenancy import TenantConnection, TenantContext
 from core.identity.credential_models import ApiKey
 from core.identity.models import Membership, User
 from core.identity.organization_models import Team, TeamMember
@@ -156,7 +155,9 @@ async def test_very_long_values_are_cut_and_named_by_their_hash(acme: Tenant, te
 
 
 async def test_a_long_row_of_short_values_is_kept_whole(acme: Tenant) -> None:
-    row = contact(acme, metadata_={f"field {number}": "x" * 100 for number in range(40)}, bio="b" * 4000, notes="n" * 4000)
+    row = contact(
+        acme, metadata_={f"field {number}": "x" * 100 for number in range(40)}, bio="b" * 4000, notes="n" * 4000
+    )
 
     async with acme.database.system() as system:
         await system.execute(insert(Contact).values(row))
@@ -183,8 +184,11 @@ async def test_a_persons_change_is_told_where_they_are_and_nowhere_else(
         for tenant in (acme, globex):
             place = {"organization_id": tenant.organization_id, "id": new_id(), "user_id": person.user_id}
             await system.execute(insert(Membership).values(**place, role="member"))
-        await system.execute(delete(Membership).where(Membership.organization_id == left.organization_id,
-                                                      Membership.user_id == person.user_id))
+        await system.execute(
+            delete(Membership).where(
+                Membership.organization_id == left.organization_id, Membership.user_id == person.user_id
+            )
+        )
 
     async with acme.database.system() as system:
         await system.execute(update(User).where(User.id == person.user_id).values(phone="+44 20 7946 0018"))
@@ -229,9 +233,12 @@ async def test_where_the_trail_can_not_be_written_nothing_is(acme: Tenant, super
         with pytest.raises(DBAPIError, match="invalid input syntax for type uuid"):
             await session.execute(insert(Contact).values(contact(acme)))
 
-    assert await superuser.fetchval(
-        "SELECT count(*) FROM networking.contacts WHERE organization_id = $1", acme.organization_id
-    ) == 0
+    assert (
+        await superuser.fetchval(
+            "SELECT count(*) FROM networking.contacts WHERE organization_id = $1", acme.organization_id
+        )
+        == 0
+    )
 
 
 async def test_a_keys_hash_is_told_as_hidden(acme: Tenant) -> None:

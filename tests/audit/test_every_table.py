@@ -162,7 +162,7 @@ def moment(value: str) -> datetime:
 
 
 async def test_what_is_hidden_is_in_no_entry(database: Database, acme: Tenant, superuser: TenantConnection) -> None:
-    """A canary in every hidden column of every table, written, changed and removed; then the whole trail is searched."""
+    """A canary in every hidden column of every table is written, changed and removed; then the trail is searched."""
     canary = f"canary{acme.organization_id.hex}"
     hiding = [(table, rule.hidden) for table in AUDITED if (rule := audit_rule(table)) and rule.hidden]
     assert hiding != []
@@ -178,5 +178,5 @@ async def test_what_is_hidden_is_in_no_entry(database: Database, acme: Tenant, s
         assert [entry.action for entry in told] == ["create", "update", "delete"]
         assert told[1].old_values == told[1].new_values == dict.fromkeys(hidden, "[hidden]")
 
-    for form in (canary, canary.encode().hex()):
-        assert await superuser.fetchval("SELECT count(*) FROM core.audit_logs l WHERE l::text LIKE $1", f"%{form}%") == 0
+    forms = [f"%{canary}%", f"%{canary.encode().hex()}%"]
+    assert await superuser.fetch("SELECT FROM core.audit_logs AS log WHERE log::text LIKE ANY ($1)", forms) == []

@@ -2,23 +2,28 @@
 
 from uuid import UUID
 
-import pytest
-from msgspec import structs
+import httpx
+from sqlalchemy import ColumnElement, func, select
 
-from core.db.tenancy import Acting, acting, who_acts
-from core.identity.directory import create_organization
+from core.db.tenancy import Acting, TenantContext, acting, who_acts
+from core.identity.links import Purpose
+from core.identity.one_time import issue_token
 from core.ids import new_id
-from core.permissions import Role
 from core.principal import Principal, PrincipalKind
 from core.tasks.context import Ctx
 from core.tasks.jobs import JobRunner
-from core.tasks.registry import TaskRegistry, actor
-from core.testing.tenants import PASSWORD, Tenant, client_of, make_member, password_hash
+from core.tasks.models import OutboxJob
+from core.tasks.registry import Actor, TaskRegistry, actor
+from core.testing.tenants import PASSWORD, Tenant, client_of
 from modules.networking.schemas import ContactIn
 from modules.networking.services import contacts
-from tests.audit.conftest import CONTACTS, add_contact, entries, who
+from tests.audit.conftest import CONTACTS, entries, who
 
 CORRELATION = {"x-correlation-id": "corr-7"}
+
+
+def setting(name: str) -> ColumnElement[str]:
+    return func.coalesce(func.current_setting(f"app.{name}", True), "")
 
 
 def address_of(tenant: Tenant) -> str:
@@ -77,6 +82,12 @@ async def run(tenant: Tenant, job_id: UUID) -> None:
     await runner.run(tenant.organization_id, job_id)
 
 
+async def job_of(tenant: Tenant, made: Actor) -> UUID:
+    async with tenant.database.system() as system:
+        of_tenant = OutboxJob.organization_id == tenant.organization_id
+        return (await system.scalars(select(OutboxJob.id).where(of_tenant, OutboxJob.actor == made.name))).one()
+
+
 async def test_a_job_tells_what_caused_it_through_any_number_of_jobs(acme: Tenant) -> None:
     """An operator in a person's place used a key of theirs; the job that it caused caused another one."""
     principal = Principal(
@@ -92,17 +103,7 @@ async def test_a_job_tells_what_caused_it_through_any_number_of_jobs(acme: Tenan
     await ctx.close()
 
     await run(acme, first)
-    async with acme.database.system() as system:
-        second = (
-            await system.exec_driver_sql("SELECT 1") if False else None
-        )
-    from sqlalchemy import select
-
-    from core.tasks.models import OutboxJob
-
-    async with acme.database.system() as system:
-        second = await system.scalar(select(OutboxJob.id).where(OutboxJob.actor == add_one.name, OutboxJob.organization_id == acme.organization_id))
-    assert second is not None
+    second = await job_of(acme, add_one)
     await run(acme, second)
 
     (entry,) = await entries(acme.database, organization_id=acme.organization_id, table_name="networking.contacts")
@@ -115,3 +116,95 @@ async def test_a_job_tells_what_caused_it_through_any_number_of_jobs(acme: Tenan
         job_id=second,
         job_name="tests.add_contact",
     )
+
+
+async def test_an_impersonated_persons_change_names_the_operator(acme: Tenant) -> None:
+    operator = new_id()
+    principal = Principal(
+        kind=PrincipalKind.USER, organization_id=acme.organization_id, user_id=acme.user_id, impersonator_id=operator
+    )
+    ctx = ctx_of(acme, principal)
+
+    made = await contacts.create_contact(ctx, ContactIn(first_name="Ada"))
+    await ctx.commit()
+    await ctx.close()
+
+    (entry,) = await entries(acme.database, record_id=made.id)
+    assert (entry.user_id, entry.impersonator_id) == (acme.user_id, operator)
+
+
+async def test_what_the_system_role_does_for_a_person_names_them(acme: Tenant) -> None:
+    """A profile is no tenant's row, so a request changes it in a transaction that is no tenant's."""
+    await acme.client.patch("/api/v1/users/me/profile", json={"first_name": "Grace"}, headers=CORRELATION)
+
+    last = (await entries(acme.database, record_id=acme.user_id))[-1]
+    assert last.new_values == {"first_name": "Grace", "updated_by": str(acme.user_id)}
+    assert who(last) == Acting(user_id=acme.user_id, address=address_of(acme), correlation_id="corr-7")
+
+
+async def test_a_sign_in_names_whoever_signed_in(acme: Tenant) -> None:
+    async with client_of(acme.application) as stranger:
+        login = {"email": acme.email, "password": PASSWORD}
+        await stranger.post("/api/v1/auth/login", json=login, headers=CORRELATION)
+        address = stranger._transport.client[0]  # type: ignore[attr-defined]
+
+    (entry,) = await entries(acme.database, table_name="core.sessions", correlation_id="corr-7", address=address)
+    assert (entry.action, entry.user_id, entry.organization_id) == ("create", acme.user_id, acme.organization_id)
+
+
+async def test_a_mailed_link_names_the_person_whose_it_is(acme: Tenant, anonymous: httpx.AsyncClient) -> None:
+    links = acme.application.runtime.links
+    async with acme.database.system() as system:
+        token_id = await issue_token(system, links, Purpose.RESET_PASSWORD, acme.user_id)
+    reset = {"token": links.token(Purpose.RESET_PASSWORD, token_id), "password": "another long password"}
+
+    answer = await anonymous.post("/api/v1/auth/password-reset/confirm", json=reset, headers=CORRELATION)
+
+    assert answer.status_code < 300, answer.text
+    changed = (await entries(acme.database, record_id=acme.user_id))[-1]
+    assert (changed.user_id, changed.new_values) == (acme.user_id, {"password_hash": "[hidden]"})
+
+
+async def test_a_refused_sign_in_is_nobodys(acme: Tenant, anonymous: httpx.AsyncClient) -> None:
+    wrong = {"email": acme.email, "password": "not the password at all"}
+
+    answer = await anonymous.post("/api/v1/auth/login", json=wrong, headers={"x-correlation-id": "corr-refused"})
+
+    assert answer.status_code == 401
+    assert await entries(acme.database, correlation_id="corr-refused") == []
+
+
+async def test_whoever_acted_is_forgotten_with_the_request(acme: Tenant) -> None:
+    """The next transaction of the system role, on the same connection maybe, is somebody else's."""
+    before = who_acts()
+    await acme.client.patch("/api/v1/users/me/profile", json={"first_name": "Grace"})
+
+    async with acme.database.system() as system:
+        settings = await system.scalar(select(setting("user_id") + setting("correlation_id")))
+
+    assert who_acts() == before == Acting()
+    assert settings == ""
+
+
+async def test_the_system_role_learns_who_acts_and_never_a_tenant(acme: Tenant) -> None:
+    context = TenantContext(organization_id=acme.organization_id, user_id=acme.user_id, address="203.0.113.9")
+
+    with acting(context):
+        async with acme.database.system() as system:
+            found = (
+                await system.execute(select(setting("organization_id"), setting("user_id"), setting("address")))
+            ).one()
+
+    assert tuple(found) == ("", str(acme.user_id), "203.0.113.9")
+
+
+async def test_a_hostile_address_or_correlation_id_stays_text(acme: Tenant) -> None:
+    hostile = "'; SET LOCAL app.organization_id = 'x'; -- \\'"
+
+    with acting(Acting(address=hostile, correlation_id=hostile, job_name=hostile)):
+        async with acme.database.system() as system:
+            found = (
+                await system.execute(select(setting("address"), setting("correlation_id"), setting("job_name")))
+            ).one()
+
+    assert tuple(found) == (hostile,) * 3
