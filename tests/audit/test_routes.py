@@ -48,9 +48,8 @@ async def test_each_filter_keeps_what_fits(acme: Tenant) -> None:
     await acme.client.delete(f"{CONTACTS}/{own}")
     (between,) = await listed(acme, record_id=own, action="delete")
 
-    assert [
-        item["record_id"] for item in await listed(acme, table_name="networking.contacts", user_id=member.user_id)
-    ] == [theirs]
+    of_member = await listed(acme, table_name="networking.contacts", user_id=member.user_id)
+    assert [item["record_id"] for item in of_member] == [theirs]
     assert [item["action"] for item in await listed(acme, record_id=own)] == ["delete", "create"]
     assert [item["record_id"] for item in await listed(acme, action="delete")] == [own]
     assert [item["id"] for item in await listed(acme, since=between["created_at"])] == [between["id"]]

@@ -6,7 +6,6 @@ from contextlib import AsyncExitStack
 from uuid import UUID
 
 import pytest
-from msgspec import structs
 from sqlalchemy import func, insert, select, text
 
 from core.audit import verifying
@@ -19,6 +18,7 @@ from core.db.database import Database, connect
 from core.db.tenancy import TenantConnection, TenantContext
 from core.ids import new_id
 from core.runtime import Runtime
+from core.testing.waiting import until
 from modules.networking.models import Contact
 
 
@@ -43,7 +43,23 @@ class Ledger:
         """A seal over so many entries each."""
         for rows in counts:
             await self.write(self.acme, rows)
-            assert await self.sealer.seal() >= rows
+            await self.seal(rows)
+
+    async def seal(self, entries: int) -> None:
+        """Seal until so many are sealed: transactions that other tests have open in this PostgreSQL hold seals up."""
+        sealed = 0
+
+        async def all_sealed() -> bool:
+            nonlocal sealed
+            sealed += await self.sealer.seal()
+            return sealed >= entries
+
+        await until(all_sealed, within=20)
+        assert sealed == entries
+
+    async def is_sealed(self) -> bool:
+        await self.sealer.seal()
+        return all([(await self.verifier.verify(each)).unsealed == 0 for each in (self.acme, self.globex)])
 
     async def count(self, model: type[AuditLog | AuditSeal], organization_id: UUID) -> int:
         async with self.database.system() as system:
@@ -104,8 +120,8 @@ TAMPERINGS = {
     LOG.format("xid = '9999999'"): Fault.ENTRIES_MISSING,
     LOG.format("organization_id = gen_random_uuid()"): Fault.ENTRIES_MISSING,
     f"DELETE FROM core.audit_logs WHERE sequence = {SECOND}": Fault.ENTRIES_MISSING,
-    "INSERT INTO core.audit_logs (organization_id, xid, table_name, action) "
-    f"SELECT organization_id, xid, table_name, action FROM core.audit_logs WHERE sequence = {SECOND}": (
+    "INSERT INTO core.audit_logs (organization_id, xid, sequence, table_name, action) OVERRIDING SYSTEM VALUE "
+    f"SELECT organization_id, xid, -1, table_name, action FROM core.audit_logs WHERE sequence = {SECOND}": (
         Fault.ENTRIES_ADDED
     ),
     SEAL.format("hash = sha256('forged')"): Fault.CHANGED,
@@ -131,8 +147,6 @@ async def test_what_a_superuser_does_to_sealed_entries_is_found(ledger: Ledger, 
     await ledger.write_and_seal(3, 3, 3)
     assert (await ledger.verifier.verify(ledger.acme)).intact
 
-    if "sequence = DEFAULT" in tampering:
-        await ledger.superuser.execute("SET session_replication_role = replica")
     await ledger.superuser.execute(tampering)
 
     found = await ledger.verifier.verify(ledger.acme)
@@ -155,16 +169,15 @@ async def test_a_tail_without_its_seal_is_found_and_never_sealed_again(ledger: L
     """Else whoever takes the last seal away could have the system seal what they made of the entries."""
     await ledger.write_and_seal(3, 3)
     await ledger.write(ledger.globex)
-    await ledger.sealer.seal()
+    await ledger.seal(1)
     await ledger.superuser.execute(
         "DELETE FROM core.audit_seals WHERE organization_id = $1 AND number = 2", ledger.acme
     )
 
     await ledger.write(ledger.globex)
-    sealed = await ledger.sealer.seal()
+    await ledger.seal(1)
     found = await ledger.verifier.verify(ledger.acme)
 
-    assert sealed == 1
     assert await ledger.count(AuditSeal, ledger.acme) == 1
     assert (found.intact, found.fault, found.broken_at) == (False, Fault.SEAL_MISSING, 2)
 
@@ -177,17 +190,16 @@ async def test_a_head_that_was_noted_tells_of_an_end_that_was_cut_off(ledger: Le
 
     await ledger.superuser.execute("DELETE FROM core.audit_seals WHERE number = 2")
     await ledger.superuser.execute(
-        "DELETE FROM core.audit_logs WHERE (xid, sequence) > (SELECT through_xid, through_sequence FROM core.audit_seals)"
+        "DELETE FROM core.audit_logs "
+        "WHERE (xid, sequence) > (SELECT through_xid, through_sequence FROM core.audit_seals)"
     )
 
     assert (await ledger.verifier.verify(ledger.acme)).intact
     assert (await ledger.verifier.verify(ledger.acme, kept=kept)).fault is Fault.HEAD_MISSING
     await ledger.write_and_seal(1)
     assert (await ledger.verifier.verify(ledger.acme, kept=kept)).fault is Fault.HEAD_MISSING
-    forged = structs.replace(kept, hash="0" * 64)
-    assert (
-        await ledger.verifier.verify(ledger.acme, kept=Head(number=1, hash=forged.hash))
-    ).fault is Fault.HEAD_MISSING
+    other = Head(number=1, hash="0" * 64)
+    assert (await ledger.verifier.verify(ledger.acme, kept=other)).fault is Fault.HEAD_MISSING
 
 
 async def test_a_transaction_that_is_still_running_is_waited_for(ledger: Ledger) -> None:
@@ -202,7 +214,7 @@ async def test_a_transaction_that_is_still_running_is_waited_for(ledger: Ledger)
         assert await ledger.sealer.seal() == 0
         await slow.commit()
 
-    assert await ledger.sealer.seal() == 5
+    await ledger.seal(5)
     assert (await ledger.verifier.verify(ledger.acme)).intact
 
 
@@ -221,7 +233,7 @@ async def test_writers_and_sealers_at_once_leave_no_entry_out_and_one_chain(ledg
     await asyncio.gather(*(write(organization) for organization in [ledger.acme, ledger.globex] * 3))
     writing = False
     await asyncio.gather(*sealers)
-    await ledger.sealer.seal()
+    await until(ledger.is_sealed, within=20)
 
     for organization in (ledger.acme, ledger.globex):
         found = await ledger.verifier.verify(organization)
@@ -232,9 +244,11 @@ async def test_writers_and_sealers_at_once_leave_no_entry_out_and_one_chain(ledg
 async def test_two_sealers_at_the_same_moment_make_one_seal(ledger: Ledger) -> None:
     await ledger.write(ledger.acme, 5)
 
-    sealed = await asyncio.gather(*(ledger.sealer.seal() for _ in range(4)))
+    async def sealed() -> bool:
+        return sum(await asyncio.gather(*(ledger.sealer.seal() for _ in range(4)))) == 5
 
-    assert sum(sealed) == 5
+    await until(sealed, within=20)
+
     assert await ledger.count(AuditSeal, ledger.acme) == 1
 
 
@@ -257,7 +271,7 @@ async def test_a_long_backlog_is_sealed_in_one_go_and_verified_piece_by_piece(
             {"tenant": ledger.acme, "rows": 2 * ENTRIES + 1},
         )
         await session.commit()
-    assert await ledger.sealer.seal() == 2 * ENTRIES + 1
+    await ledger.seal(2 * ENTRIES + 1)
     monkeypatch.setattr(verifying, "SEALS_AT_ONCE", 1)
     monkeypatch.setattr(verifying, "SECONDS", 0.0)
 
@@ -276,7 +290,8 @@ async def test_a_chain_goes_on_under_a_new_key_as_long_as_the_old_one_is_known(l
     await ledger.write_and_seal(2)
     both = {"new": b"n" * 32, **ledger.keys}
     await ledger.write(ledger.acme, 2)
-    assert await Sealer(ledger.database, both).seal() == 2
+    ledger.sealer = Sealer(ledger.database, both)
+    await ledger.seal(2)
 
     found = await Verifier(ledger.database, both).verify(ledger.acme)
     without_old = await Verifier(ledger.database, {"new": b"n" * 32}).verify(ledger.acme)
