@@ -10,6 +10,8 @@ from litestar import Litestar, Request, Response, Router
 from litestar.di import Provide
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from core.audit.routes import audit_router
+from core.audit.verifying import Verifier
 from core.db.database import Database
 from core.db.migrations import pending_in
 from core.errors import Unavailable
@@ -61,6 +63,7 @@ def create_app(runtime: Runtime | None = None) -> Application:
         route_handlers=[
             health_router(),
             identity_router(),
+            audit_router(),
             *(_module_router(plug) for plug in runtime.plugs),
             *_local_routes(runtime.settings),
             *documentation_routes(),
@@ -125,6 +128,7 @@ def _lifespan(runtime: Runtime, metrics: Metrics) -> Callable[[Litestar], Abstra
                 database=database, links=runtime.links, second_factors=identity.second_factors, ring=bell.ring
             )
             app.state.permissions = runtime.permissions
+            app.state.verifier = Verifier(database, settings.wrapping_keys)
             app.state.metrics = metrics
             app.state.health = _health(runtime, database, client)
             await stack.enter_async_context(runtime.plugs.lifespan())

@@ -8,6 +8,9 @@ from functools import cached_property
 
 from msgspec import Struct
 
+from core.audit import models as audit_models
+from core.audit import permissions as audit_permissions
+from core.audit import sealing
 from core.db import announcements
 from core.db.announcements import Watcher
 from core.db.database import Database, connect, open_database
@@ -26,12 +29,14 @@ from core.plugs.switchboard import Switchboard
 from core.secrets import models as secret_models
 from core.settings import Settings
 from core.tasks import models as task_models
+from core.tasks.chores import Chore
 from core.tasks.registry import TaskRegistry
 from core.toggles import models as toggle_models
 from core.toggles.states import TOPIC, ModuleStates
 
 CORE_TABLES = (
     announcements,
+    audit_models,
     identity_models,
     organization_models,
     credential_models,
@@ -55,7 +60,7 @@ class Runtime(Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def permissions(self) -> list[Permission]:
-        return [*identity_permissions.PERMISSIONS, *self.plugs.permissions]
+        return [*identity_permissions.PERMISSIONS, *audit_permissions.PERMISSIONS, *self.plugs.permissions]
 
     @cached_property
     def links(self) -> Links:
@@ -74,6 +79,11 @@ class Runtime(Struct, frozen=True, kw_only=True, dict=True):
     def migration_sets(self) -> list[MigrationSet]:
         """Core first, then the modules in dependency order."""
         return [CORE_MIGRATIONS, *self.plugs.migration_sets]
+
+    def chores(self, database: Database) -> list[Chore]:
+        """What a worker does for the deployment as a whole."""
+        sealer = sealing.Sealer(database, self.settings.wrapping_keys)
+        return [Chore(name="seal-audit", every=sealing.EVERY, work=sealer.seal)]
 
     def open_database(self, name: str, *, at_least: int = 1) -> AbstractAsyncContextManager[Database]:
         """The pools of one process; `at_least` so many connections a lane, for work that holds one each."""

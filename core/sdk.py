@@ -10,6 +10,7 @@ from litestar.response import Stream
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core import clock
+from core.db.audit import HIDDEN, QUIET
 from core.db.models import (
     Json,
     OptionalPii,
@@ -64,8 +65,10 @@ from core.text import (
 
 __all__ = [
     "DEFAULT_LIMIT",
+    "HIDDEN",
     "NO_NUL",
     "NO_NUL_TITLE",
+    "QUIET",
     "Actor",
     "Conflict",
     "Ctx",

@@ -98,5 +98,6 @@ async def _work(runtime: Runtime) -> None:
             scheduler=Scheduler(database=database, registry=runtime.registry),
             doorbell=Doorbell(client, namespace=settings.redis_namespace, poll=settings.relay_poll),
             threads=settings.worker_threads,
+            chores=runtime.chores(database),
         )
         await worker.run()

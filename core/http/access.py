@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from core.db.database import Database
 from core.db.pages import CursorSigner
+from core.db.tenancy import Acting, acting
 from core.errors import Forbidden, NotFound, Unauthenticated
 from core.http.problems import answer_for
 from core.permissions import Permission, authorize
@@ -64,34 +65,48 @@ class RequestContexts(ASGIMiddleware):
         self._cursors = cursors
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        bearer = _bearer(scope)
-        options = scope["route_handler"].opt
-        if bearer is None or (options.get("public") and not options.get(KNOWS_CALLER)):
-            await next_app(scope, receive, send)
-            return
-        services: Services = scope["litestar_app"].state.services
-        try:
-            principal = await services.authenticator.authenticate(bearer)
-            modules = await services.modules.of(principal.organization_id)
-            _check_gate(options.get(MODULE), modules)
-        except Exception as error:
-            await answer_for(error, scope).send(send)
-            return
-        ctx = Ctx(
+        client = scope["client"]
+        stranger = Acting(
+            address=client[0] if client else None, correlation_id=str(scope["state"].get("correlation_id", ""))
+        )
+        with acting(stranger):
+            bearer = _bearer(scope)
+            options = scope["route_handler"].opt
+            if bearer is None or (options.get("public") and not options.get(KNOWS_CALLER)):
+                await next_app(scope, receive, send)
+                return
+            services: Services = scope["litestar_app"].state.services
+            try:
+                principal = await services.authenticator.authenticate(bearer)
+                modules = await services.modules.of(principal.organization_id)
+                _check_gate(options.get(MODULE), modules)
+            except Exception as error:
+                await answer_for(error, scope).send(send)
+                return
+        ctx = self._ctx(services, principal, modules, stranger)
+        await self._serve(scope, receive, send, next_app, ctx, services.bell)
+
+    def _ctx(self, services: Services, principal: Principal, modules: TenantModules, stranger: Acting) -> Ctx:
+        return Ctx(
             principal=principal,
             database=services.database,
             registry=self._registry,
             cursors=self._cursors,
             modules=modules,
-            correlation_id=str(scope["state"].get("correlation_id", "")),
+            correlation_id=stranger.correlation_id,
+            address=stranger.address,
         )
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp, ctx: Ctx, bell: Bell) -> None:
+        principal = ctx.principal
         scope["user"] = principal
         scope["state"][CTX] = ctx
         structlog.contextvars.bind_contextvars(
             organization_id=str(principal.organization_id), user_id=str(principal.user_id)
         )
         try:
-            await next_app(scope, receive, _committing(ctx, services.bell, scope, send))
+            with acting(ctx.acting):
+                await next_app(scope, receive, _committing(ctx, bell, scope, send))
         finally:
             await ctx.close()
 

@@ -105,6 +105,9 @@ async def export_contacts_csv(
     industry: Text = None,
     q: Search = None,
 ) -> Stream:
+    asked = {"contact_type": contact_type, "status": status, "priority": priority, "industry": industry, "q": q}
+    filters = {name: value for name, value in asked.items() if value is not None}
+    await ctx.note_read("networking.contacts", format="csv", filters=filters)
     rows = export_contacts(ctx, contact_type=contact_type, status=status, priority=priority, industry=industry, q=q)
     headers = {"Content-Disposition": 'attachment; filename="contacts.csv"', "X-Content-Type-Options": "nosniff"}
     return Stream(rows, media_type="text/csv", headers=headers)
