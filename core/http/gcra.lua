@@ -9,7 +9,11 @@ for i, key in ipairs(KEYS) do
   local interval, window = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
   local known = tonumber(redis.call('GET', key) or now)
   -- Never further ahead than the window: a clock that was set back must not shut anybody out.
-  local arrival = math.min(math.max(known, now), now + window) + interval
+  if known > now + window then
+    known = now + window
+    redis.call('SET', key, string.format('%.0f', known), 'PX', math.ceil(window / 1000))
+  end
+  local arrival = math.max(known, now) + interval
   local wait = math.max(0, arrival - window - now)
   arrivals[i] = arrival
   if wait > 0 then refused = true end

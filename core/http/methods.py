@@ -43,7 +43,9 @@ class HeadAsGet:
         try:
             await self._app(cast("Scope", asked), receive_until_answered, send_headers)
         finally:
-            cast("dict[str, Any]", scope)["path_template"] = asked.get("path_template")
+            for found in ("path_template", "path_params"):  # what the access log names it by
+                if found in asked:
+                    cast("dict[str, Any]", scope)[found] = asked[found]
 
 
 def note_allowed_methods(app: Litestar) -> None:
