@@ -66,8 +66,9 @@ async def test_every_key_that_requests_leave_behind_is_a_tenants_or_the_platform
         for tenant in (acme, globex):
             async with client_for(application, tenant) as asking:
                 for operation in operations(application):
-                    await asking.request(operation.method, operation.path())
-                await asking.get(CONTACTS)
+                    if operation.method == "GET":
+                        await asking.get(operation.path())
+                await asking.post(CONTACTS, json={"first_name": "Ada"})
         keys = {key.decode() async for key in client.scan_iter(f"{own.redis_namespace}:*", count=1000)}
     await client.aclose()
 
