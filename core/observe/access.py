@@ -4,7 +4,7 @@ It is plain ASGI around the whole application, since middleware inside Litestar 
 """
 
 import time
-from collections.abc import Iterable
+from typing import cast
 
 import structlog
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
@@ -63,5 +63,5 @@ class Access:
 
 def _path(scope: Scope, route: str) -> str:
     """The path as it was sent where it holds nothing but ids; else what it matched, for free text may be anybody's."""
-    parameters: Iterable[object] = scope.get("path_params", {}).values()
+    parameters = cast("dict[str, object]", scope.get("path_params", {})).values()
     return scope["path"] if route != UNMATCHED and not any(isinstance(p, str) for p in parameters) else route
