@@ -10,7 +10,6 @@ from core.http.problems import answer_for
 from core.http.rate_limits import RateLimits
 from core.principal import Principal
 
-
 KNOWS_CALLER = "knows_caller"
 """In the `opt` of a public handler: who sends a credential is authenticated all the same."""
 
