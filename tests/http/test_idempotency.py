@@ -103,7 +103,8 @@ async def test_a_crash_half_way_leaves_nothing_and_the_retry_works(
             lock = text("SELECT 1 FROM networking.contacts WHERE id = :id FOR UPDATE")
             await system.execute(lock, {"id": UUID(contact)})
             first = asyncio.create_task(client.patch(path, json=change, headers=one))
-            await until(lambda: in_progress(client, path, change, one), within=10)
+            await until(lambda: is_claimed(database), within=10)
+            second = await client.patch(path, json=change, headers=one)
             process.kill()
             with pytest.raises(httpx.TransportError):
                 await first
