@@ -17,6 +17,8 @@ from core.db.database import Database, connect, open_database
 from core.db.migrations import ENVIRONMENT, MigrationSet
 from core.db.pages import CursorSigner
 from core.db.tenancy import APP_ROLE, TenantConnection
+from core.http import idempotency_models
+from core.http.idempotency import FORGOTTEN_KEYS
 from core.identity import credential_models, letters, organization_models
 from core.identity import models as identity_models
 from core.identity import permissions as identity_permissions
@@ -31,6 +33,7 @@ from core.settings import Settings
 from core.tasks import models as task_models
 from core.tasks.chores import Chore
 from core.tasks.registry import TaskRegistry
+from core.tasks.schedule import TASK_SWEEPS
 from core.toggles import models as toggle_models
 from core.toggles.states import TOPIC, ModuleStates
 
@@ -43,8 +46,10 @@ CORE_TABLES = (
     secret_models,
     task_models,
     toggle_models,
+    idempotency_models,
 )
 """Importing them puts the core's tables into the metadata that migrations are compared with."""
+CORE_SWEEPS = (*TASK_SWEEPS, FORGOTTEN_KEYS)
 CORE_ACTORS = (send_mail, *letters.ACTORS)
 CORE_MIGRATIONS = MigrationSet(name="core", directory=ENVIRONMENT / "versions")
 
