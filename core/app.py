@@ -23,7 +23,7 @@ from core.http.cors import CrossOrigin
 from core.http.documentation import documentation_routes
 from core.http.gcra import Limiter
 from core.http.header_limits import HeaderLimit
-from core.http.idempotency import IdempotencyKeys
+from core.http.idempotency import MUTATING, IdempotencyKeys
 from core.http.methods import HeadAsGet, answer_options, note_allowed_methods
 from core.http.openapi import prepare_openapi
 from core.http.parameters import note_known_parameters, refuse_unknown_parameters
@@ -113,8 +113,10 @@ def create_app(runtime: Runtime | None = None) -> Application:
 async def _before_request(request: Request[Any, Any, Any]) -> Response[Any] | None:
     refuse_unknown_parameters(request)
     await prepare_body(request)
+    if request.method not in MUTATING:
+        return answer_options(request)
     services: Services = request.app.state.services
-    return answer_options(request) or await services.idempotency_keys.claim(request, request.scope["state"].get(CTX))
+    return await services.idempotency_keys.claim(request, request.scope["state"].get(CTX))
 
 
 def _local_routes(settings: Settings) -> list[Router]:

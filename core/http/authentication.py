@@ -7,7 +7,7 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from core.http.problems import answer_for
-from core.http.rate_limits import RateLimits
+from core.http.rate_limits import RateLimits, is_limited
 from core.principal import Principal
 
 KNOWS_CALLER = "knows_caller"
@@ -34,14 +34,17 @@ class Authentication(ASGIMiddleware):
         await next_app(scope, receive, send)
 
     async def _admitted(self, scope: Scope) -> Principal | None:
-        state = scope["litestar_app"].state
-        authenticator: Authenticator = state.services.authenticator
-        limits: RateLimits = state.services.rate_limits
+        bearer, options = _bearer(scope), scope["route_handler"].opt
+        is_asked = bearer is not None and (not options.get("public") or options.get(KNOWS_CALLER))
+        if not is_asked and not is_limited(scope):
+            return None
+        services = scope["litestar_app"].state.services
+        authenticator: Authenticator = services.authenticator
+        limits: RateLimits = services.rate_limits
         limits.refuse_flood(scope)
         principal: Principal | None = None
         try:
-            bearer, options = _bearer(scope), scope["route_handler"].opt
-            if bearer is not None and (not options.get("public") or options.get(KNOWS_CALLER)):
+            if bearer is not None and is_asked:
                 principal = await authenticator.authenticate(bearer)
         finally:
             await limits.admit(scope, principal)

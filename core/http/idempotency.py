@@ -103,12 +103,13 @@ class IdempotencyKeys:
         self._secret = hashlib.blake2b(b"idempotency", key=hashlib.sha256(secret.encode()).digest()).digest()
 
     async def claim(self, request: Request[Any, Any, Any], ctx: Ctx | None) -> Response[bytes | None] | None:
-        """The first answer to a request that is sent again; None where it may go on. A `before_request` hook.
+        """The first answer to a request that is sent again; None where it may go on.
 
-        It comes after the guards, so that nobody is told again what they may no longer see.
+        Called before each handler of a method that changes something, and after the guards, so that nobody is told
+        again what they may no longer see.
         Raises `KeyInProgress`, `KeyReused`, `AnswerNotKept`, and `Malformed` where there can be no such key.
         """
-        if request.method not in MUTATING or (key := _key_of(request)) is None:
+        if (key := _key_of(request)) is None:
             return None
         if not takes_key(request.route_handler, request.method):
             raise Malformed(f"This operation takes no {HEADER}", code="idempotency-key-unsupported")

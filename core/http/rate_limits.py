@@ -54,6 +54,10 @@ def _class_in(scope: Scope) -> RouteClass | None:
     return class_of(scope["route_handler"], cast("HTTPScope", scope)["method"])
 
 
+def is_limited(scope: Scope) -> bool:
+    return _class_in(scope) is not None
+
+
 def parse_quotas(route_class: str, rate: str) -> dict[str, Quota]:
     """`subject=600/60 organization=6000/60` as quotas with names of their own; none for `off`."""
     quotas: dict[str, Quota] = {}
