@@ -13,7 +13,6 @@ from core.audit.queries import ENTRIES, export_lines
 from core.audit.schemas import AuditAction, AuditEntry, Head, Verification
 from core.audit.verifying import Verifier
 from core.db.pages import DEFAULT_LIMIT, Page
-from core.errors import FieldError, Invalid
 from core.http.access import InjectedCtx as Ctx
 from core.http.access import requires
 from core.http.responses import Limit, PageCursor, json_bytes
@@ -28,17 +27,15 @@ TableName = Annotated[
         description="Qualified, as in networking.contacts",
     ),
 ]
-SealNumber = Annotated[int, QueryParameter(ge=0, le=2**53 - 1, description="Start behind this seal, on trust")]
-KeptNumber = Annotated[int | None, QueryParameter(ge=1, le=2**53 - 1, description="Number of a head noted before")]
-KeptHash = Annotated[
-    str | None,
-    QueryParameter(
-        title="64 hexadecimal digits",
-        pattern=r"^[0-9a-f]{64}$(?!\n)",
-        max_length=64,
-        description="Hash of a head noted before",
-    ),
-]
+
+
+def _noted_head(description: str) -> QueryParameter:
+    pattern = r"^[1-9][0-9]{0,14}:[0-9a-f]{64}$(?!\n)"
+    return QueryParameter(title="the head of an answer", max_length=80, pattern=pattern, description=description)
+
+
+NotedHead = Annotated[str | None, _noted_head("A head that was noted before: is it still in the chain?")]
+StartHead = Annotated[str | None, _noted_head("Start behind this head, instead of at the first seal")]
 
 
 @get("/", operation_id="list_audit_entries", summary="Who changed what", guards=[requires(AUDIT_READ)])
@@ -71,22 +68,14 @@ async def list_entries(
 
 
 @get("/verify", operation_id="verify_audit", summary="Has anybody changed the trail?", guards=[requires(AUDIT_READ)])
-async def verify(
-    ctx: Ctx,
-    state: State,
-    after: SealNumber = 0,
-    number: KeptNumber = None,
-    hash: KeptHash = None,  # noqa: A002
-) -> Verification:
-    """Recomputes the chain of seals. Note the answer's head somewhere else and send it with a later request, as
-    `number` and `hash`: then even a chain whose end was cut off is found out."""
-    if (number is None) != (hash is None):
-        message = "A head is a number and a hash"
-        raise Invalid(
-            message, errors=[FieldError(field="number" if number is None else "hash", code="required", message=message)]
-        )
-    kept = Head(number=number, hash=hash) if number is not None and hash is not None else None
-    return await _verifier(state).verify(ctx.organization_id, after=after, kept=kept)
+async def verify(ctx: Ctx, state: State, after: StartHead = None, head: NotedHead = None) -> Verification:
+    """Recomputes the chain of seals. Note the answer's head outside of the system, and send it along some time later:
+    then even a chain whose end was cut off is found out."""
+    return await _verifier(state).verify(
+        ctx.organization_id,
+        after=None if after is None else Head.parse(after),
+        kept=None if head is None else Head.parse(head),
+    )
 
 
 def _verifier(state: State) -> Verifier:

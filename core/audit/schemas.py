@@ -53,16 +53,23 @@ class Fault(StrEnum):
     """It was made with a key that `PLUGS_ENCRYPTION_KEYS` no longer holds, so it can't be told."""
 
 
-class Head(Struct, frozen=True, kw_only=True):
-    """A seal by its number and hash. Noted outside the system, it proves later that nothing before it is gone."""
+class Head(Struct, frozen=True):
+    """A seal by its number and hash."""
 
     number: int
-    hash: str
-    """In hexadecimal digits."""
+    hash: bytes
+
+    def __str__(self) -> str:
+        return f"{self.number}:{self.hash.hex()}"
+
+    @classmethod
+    def parse(cls, noted: str) -> "Head":
+        number, _, digits = noted.partition(":")
+        return cls(int(number), bytes.fromhex(digits))
 
 
 class Verification(Struct, frozen=True, kw_only=True):
-    """What was found. Where it is not complete, ask again with `after` set to the head's number."""
+    """What was found. Where it is not complete, ask again with `after` set to the head."""
 
     intact: bool
     complete: bool
@@ -72,8 +79,8 @@ class Verification(Struct, frozen=True, kw_only=True):
     """Under them."""
     unsealed: int
     """Entries too young to be sealed."""
-    head: Head | None
-    """The last seal that holds."""
+    head: str | None
+    """The last seal that holds. Noted outside the system, it proves later that nothing before it is gone."""
     broken_at: int | None
     """Number of the first seal that doesn't, or is not there."""
     fault: Fault | None

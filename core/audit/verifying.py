@@ -32,18 +32,21 @@ class Verifier:
         self._database = database
         self._keys = SealKeys(wrapping_keys)
 
-    async def verify(self, organization_id: UUID, *, after: int = 0, kept: Head | None = None) -> Verification:
-        """Recompute the chain behind seal `after`, which is taken on trust, until it ends or the time is up.
+    async def verify(
+        self, organization_id: UUID, *, after: Head | None = None, kept: Head | None = None
+    ) -> Verification:
+        """Recompute the chain from its first seal, or behind `after`, until it ends or the time is up.
 
-        `kept` is a head that was noted before: where the chain has no such seal any more, its end was taken away.
+        Both `after` and `kept` are heads that were noted before: where the chain has no such seal any more, its end was
+        taken away.
         """
         until = time.monotonic() + SECONDS
         entries, seals = 0, 0
         async with self._database.system() as system:
             mark, _ = (await system.execute(BOUNDS)).one()  # before the seals: those made meanwhile prove nothing old
-            place = await self._at(system, organization_id, after)
-            fault = Fault.SEAL_MISSING if place is None else None
-            place = place or _Place(number=after - 1)
+            found = _Place() if after is None else await self._at(system, organization_id, after)
+            fault = Fault.HEAD_MISSING if found is None else None
+            place = found or _Place()
             while fault is None and (rows := await self._next(system, organization_id, place)):
                 for row in rows:
                     fault = self._fault(organization_id, place, row)
@@ -58,23 +61,19 @@ class Verifier:
             unsealed = await _unsealed(system, organization_id, place, mark)
             if unsealed.is_late:
                 fault = Fault.SEAL_MISSING
-            elif kept is not None and not await self._is_there(system, organization_id, kept):
+            elif kept is not None and await self._at(system, organization_id, kept) is None:
                 fault = Fault.HEAD_MISSING
         broken_at = None if fault is None else place.number + 1
         return _outcome(place, seals, entries, unsealed=unsealed.entries, fault=fault, broken_at=broken_at)
 
     @staticmethod
-    async def _at(system: AsyncSession, organization_id: UUID, number: int) -> _Place | None:
-        """The place behind a seal; None where there is no such seal."""
-        if number == 0:
-            return _Place()
-        values = {"organization_id": organization_id, "number": number}
+    async def _at(system: AsyncSession, organization_id: UUID, head: Head) -> _Place | None:
+        """The place behind a head; None where it is not in the chain."""
+        values = {"organization_id": organization_id, "number": head.number}
         found = (await system.execute(SEAL_NUMBERED, values)).one_or_none()
-        return None if found is None else _place_of(found, number)
-
-    async def _is_there(self, system: AsyncSession, organization_id: UUID, kept: Head) -> bool:
-        found = await self._at(system, organization_id, kept.number)
-        return found is not None and hmac.compare_digest(found.hash.hex(), kept.hash)
+        if found is None or not hmac.compare_digest(bytes(found.hash), head.hash):
+            return None
+        return _place_of(found, head.number)
 
     @staticmethod
     async def _next(system: AsyncSession, organization_id: UUID, place: _Place) -> Any:
@@ -139,7 +138,7 @@ def _outcome(
         seals=seals,
         entries=entries,
         unsealed=unsealed,
-        head=Head(number=place.number, hash=place.hash.hex()) if place.hash else None,
+        head=str(Head(place.number, place.hash)) if place.hash else None,
         broken_at=broken_at,
         fault=fault,
     )

@@ -52,6 +52,11 @@ def field_errors(value: Any, kind: Any, *, strict: bool = True) -> list[FieldErr
     return list(islice(_errors("", value, kind, strict=strict), MAX_ERRORS))
 
 
+def value_errors(name: str, value: Any, kind: Any) -> list[FieldError]:
+    """What is wrong with one value that should be a `kind`, under the name by which it was sent."""
+    return list(islice(_errors(name, value, kind, strict=True), MAX_ERRORS))
+
+
 def all_representable(value: Any) -> bool:
     """Whether each moment in a decoded value can be told in UTC, which no type can demand."""
     match value:

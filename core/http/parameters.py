@@ -1,6 +1,7 @@
 """Query parameters: unknown ones are refused, so that a misspelt filter never quietly returns everything."""
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -9,7 +10,7 @@ from litestar.routes import HTTPRoute
 from msgspec import Struct
 
 from core.errors import FieldError, Invalid
-from core.http.field_errors import MAX_ERRORS, NAME_LENGTH
+from core.http.field_errors import MAX_ERRORS, NAME_LENGTH, value_errors
 
 KNOWN = "known_parameters"
 ONCE = "This parameter can be given once"
@@ -20,6 +21,8 @@ class KnownParameter(Struct, frozen=True):
     repeats: bool
     reads_null: bool
     """Whether the text `null` would be taken for "not given", and a filter so become none at all."""
+    moment: Any
+    """The type of a moment, for which Litestar would also take a number, as seconds since 1970; None for others."""
 
 
 def note_known_parameters(app: Litestar) -> None:
@@ -30,9 +33,20 @@ def note_known_parameters(app: Litestar) -> None:
         for handler, model in route.route_handler_map.values():
             declared = handler.parsed_fn_signature.parameters
             handler.opt[KNOWN] = {
-                p.field_alias: KnownParameter(p.is_sequence, _reads_null(declared[p.field_name].annotation))
+                p.field_alias: _known(p.is_sequence, declared[p.field_name].annotation)
                 for p in model.expected_query_params
             }
+
+
+def _known(repeats: bool, kind: Any) -> KnownParameter:
+    return KnownParameter(repeats, _reads_null(kind), kind if _reads_moment(kind) else None)
+
+
+def _reads_moment(kind: Any) -> bool:
+    try:
+        return isinstance(msgspec.convert("2026-03-01T09:30:00Z", kind, strict=False), datetime)
+    except msgspec.ValidationError:
+        return False
 
 
 def _reads_null(kind: Any) -> bool:
@@ -62,5 +76,8 @@ def _errors_of(name: str, values: list[Any], known: KnownParameter | None) -> It
         return
     if len(values) > 1 and not known.repeats:
         yield FieldError(field=name, code="repeated", message=ONCE)
-    if known.reads_null and any(str(value).lower() == "null" for value in values):
+    elif known.reads_null and any(str(value).lower() == "null" for value in values):
         yield FieldError(field=name, code="type", message=NOT_NULL)
+    elif known.moment is not None:
+        for value in values:
+            yield from value_errors(name, value, known.moment)

@@ -61,6 +61,19 @@ def misfits(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, set[st
             return {value: {"type"} for value in ("maybe", "", "null", "2")}
         case {"type": "string", "format": "uuid"}:
             return {value: {"format"} for value in ("", "x", "5", "00000000-0000-0000-0000-00000000000g")}
+        case {"type": "string", "format": "date-time"}:
+            no_moments = (
+                "",
+                "x",
+                "0",
+                "0.5",
+                "1700000000",
+                "2026-03-01",
+                "2026-03-01T09:30:00",
+                "2026-02-30T09:30:00Z",
+            )
+            edges = ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z")
+            return {value: {"format"} for value in no_moments} | {value: {"range"} for value in edges}
         case {"type": "string", "maxLength": longest, "pattern": _}:
             return {"": {"length", "format"}, "x" * (longest + 1): {"length"}}
         case _:
