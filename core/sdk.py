@@ -12,6 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from core import clock
 from core.db.audit import HIDDEN, QUIET
 from core.db.models import (
+    PII,
     Json,
     OptionalPii,
     Pii,
@@ -70,6 +71,7 @@ __all__ = [
     "NO_NUL",
     "NO_NUL_TITLE",
     "QUIET",
+    "PII",
     "Actor",
     "Conflict",
     "Ctx",

@@ -11,6 +11,8 @@ from msgspec import Struct
 from sqlalchemy import cast as cast_as
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Text, Uuid, bindparam, column, select, table
+from sqlalchemy import cast as cast_to
 from structlog.typing import FilteringBoundLogger
 
 from core import clock
@@ -18,6 +20,8 @@ from core.db.database import Database, TenantSession
 from core.db.pages import DEFAULT_LIMIT, CursorSigner, ListQuery
 from core.db.reads import ReadLane
 from core.db.tenancy import Acting, TenantContext
+from core.db.reads import TENANT, Read, ReadLane
+from core.db.tenancy import TenantContext
 from core.ids import new_id
 from core.principal import Principal
 from core.tasks.models import DomainEvent, OutboxJob
@@ -31,6 +35,11 @@ def origin_of(acting: Acting) -> dict[str, str]:
     """What a job remembers of its cause, beside the person and the correlation id."""
     found = {name: getattr(acting, name) for name in ORIGIN}
     return {name: str(value) for name, value in found.items() if value is not None}
+ORGANIZATION_SETTINGS = Read(
+    select(cast_to(column("settings"), Text).label("settings"))
+    .select_from(table("organizations", schema="core"))
+    .where(column("id") == bindparam(TENANT, type_=Uuid()))
+)
 
 
 class Ctx:
@@ -96,6 +105,11 @@ class Ctx:
     @property
     def reads(self) -> ReadLane:
         return self._database.reads(self.acting)
+
+    async def organization_settings(self) -> Mapping[str, Any]:
+        """What the organization has set of its `OrganizationSettings`: time zone, country, … Only what was ever set."""
+        found = await self.reads.first(ORGANIZATION_SETTINGS)
+        return {} if found is None else msgspec.json.decode(found["settings"])
 
     async def page(
         self,

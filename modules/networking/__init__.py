@@ -2,7 +2,7 @@
 
 from core.sdk import Module
 from modules.networking import contract, hooks
-from modules.networking.actors import run_import
+from modules.networking.actors import revert_import, run_import
 from modules.networking.permissions import PERMISSIONS
 from modules.networking.routes import ROUTES
 
@@ -17,8 +17,9 @@ module = Module(
         contract.ContactRestored,
         contract.InteractionLogged,
         contract.ContactsImported,
+        contract.ImportReverted,
     ],
     routes=ROUTES,
-    actors=[run_import],
+    actors=[run_import, revert_import],
     hooks=hooks,
 )

@@ -38,6 +38,18 @@ class InteractionLogged(Event, frozen=True, kw_only=True):
 
 class ContactsImported(Event, frozen=True, kw_only=True):
     type = "networking.contacts_imported"
+    version = 2
     import_id: UUID
     created: int
+    updated: int
+    skipped: int
     failed: int
+
+
+class ImportReverted(Event, frozen=True, kw_only=True):
+    """What an import made or changed is as it was before, but for `kept` contacts that were changed after it."""
+
+    type = "networking.import_reverted"
+    import_id: UUID
+    reverted: int
+    kept: int

@@ -6,7 +6,7 @@ from sqlalchemy import ColumnElement, Text, bindparam, cast, func, literal_colum
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from core.sdk import ListQuery, Read, mine
-from modules.networking.models import Contact, ContactImportError, ContactInteraction
+from modules.networking.models import Contact, ContactImportError, ContactImportRow, ContactInteraction
 
 MAX_TERMS = 8
 
@@ -19,6 +19,7 @@ CONTACT_COLUMNS = (
     Contact.first_name,
     Contact.last_name,
     Contact.email,
+    Contact.additional_emails,
     Contact.phone,
     Contact.company,
     Contact.job_title,
@@ -32,6 +33,7 @@ CONTACT_COLUMNS = (
     Contact.network_type,
     Contact.industry,
     Contact.notes,
+    Contact.marketing_consent,
     Contact.metadata_.label("metadata"),
     Contact.lead_score,
     Contact.last_interaction,
@@ -66,7 +68,11 @@ CONTACTS = ListQuery(
     Contact, columns=CONTACT_COLUMNS, where=[~Contact.is_deleted], filters=CONTACT_FILTERS, sorts=CONTACT_SORTS
 )
 DELETED_CONTACTS = ListQuery(
-    Contact, columns=CONTACT_COLUMNS, where=[Contact.is_deleted], filters=CONTACT_FILTERS, sorts=CONTACT_SORTS
+    Contact,
+    columns=CONTACT_COLUMNS,
+    where=[Contact.is_deleted, Contact.merged_into.is_(None)],
+    filters=CONTACT_FILTERS,
+    sorts=CONTACT_SORTS,
 )
 """What can be restored."""
 
@@ -110,6 +116,23 @@ IMPORT_ERRORS = ListQuery(
     default_sort="line",
 )
 
+IMPORT_ROWS = ListQuery(
+    ContactImportRow,
+    columns=(
+        ContactImportRow.id,
+        ContactImportRow.line,
+        ContactImportRow.outcome,
+        ContactImportRow.code,
+        ContactImportRow.contact_id,
+    ),
+    filters={
+        "import_id": ContactImportRow.import_id == bindparam("import_id"),
+        "outcome": ContactImportRow.outcome == bindparam("outcome"),
+    },
+    sorts={"line": ContactImportRow.line},
+    default_sort="line",
+)
+
 
 def search_terms(q: str | None) -> list[str] | None:
     """The words of a search as LIKE patterns, the longest first: it is the one that the index looks up.
@@ -138,3 +161,24 @@ CONTACT = Read(
         .subquery("contact")
     )
 )
+
+
+IMPORT_ERROR_FILE = Read(
+    select(
+        ContactImportRow.line,
+        ContactImportRow.cells,
+        func.array_agg(ContactImportError.column).label("columns"),
+        func.array_agg(ContactImportError.code).label("codes"),
+        func.array_agg(ContactImportError.reason).label("reasons"),
+    )
+    .join(
+        ContactImportError,
+        (ContactImportError.organization_id == ContactImportRow.organization_id)
+        & (ContactImportError.import_id == ContactImportRow.import_id)
+        & (ContactImportError.line == ContactImportRow.line),
+    )
+    .where(mine(ContactImportRow), ContactImportRow.import_id == bindparam("import_id"))
+    .group_by(ContactImportRow.line, ContactImportRow.cells)
+    .order_by(ContactImportRow.line)
+)
+"""The rows that failed, as they stood in the file, each with all that is wrong with it."""

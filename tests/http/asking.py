@@ -28,7 +28,7 @@ CSV = b"first_name,email\nAda,ada@example.com\nBad,not-an-address\n"
 INTERNALS = re.compile(
     r"Traceback|SELECT |INSERT |UPDATE |\.py\b|sqlalchemy|asyncpg|msgspec|plugs_app|regex|0x[0-9a-f]{6}"
 )
-PROBLEM_KEYS = {"type", "title", "status", "detail", "code", "errors", "correlation_id"}
+PROBLEM_KEYS = {"type", "title", "status", "detail", "code", "errors", "conflicts_with", "correlation_id"}
 
 
 class Operation(Struct, frozen=True):

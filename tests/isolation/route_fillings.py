@@ -125,6 +125,13 @@ FILLINGS = {
     f"POST {IMPORTS}": Filling(files={"file": ("contacts.csv", b"first_name\nAda\n", "text/csv")}),
     f"GET {IMPORTS}/{{import_id:uuid}}": Filling(path=IMPORT),
     f"GET {IMPORTS}/{{import_id:uuid}}/errors": Filling(path=IMPORT),
+    f"GET {IMPORTS}/{{import_id:uuid}}/rows": Filling(path=IMPORT),
+    f"GET {IMPORTS}/{{import_id:uuid}}/errors.csv": Filling(path=IMPORT),
+    f"PATCH {IMPORTS}/{{import_id:uuid}}": Filling(path=IMPORT, json={"mode": "upsert"}),
+    f"POST {IMPORTS}/{{import_id:uuid}}/start": Filling(path=IMPORT),
+    f"POST {IMPORTS}/{{import_id:uuid}}/revert": Filling(
+        path=IMPORT, rows={"networking.contact_imports": {"state": "done"}}
+    ),
 }
 
 MEMBER = {"user_id": Id("core.memberships", "user_id")}

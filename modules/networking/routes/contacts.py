@@ -46,6 +46,10 @@ Search = Annotated[
         description="Words in name, company, title, e-mail",
     ),
 ]
+AllowDuplicate = Annotated[
+    bool,
+    QueryParameter(description="Take it although another contact has the address, number or profile (409 otherwise)"),
+]
 ContactSort = Literal[
     "created_at", "-created_at",
     "updated_at", "-updated_at",
@@ -59,8 +63,10 @@ InteractionSort = Literal["interaction_date", "-interaction_date", "created_at",
 
 
 @post("/contacts", operation_id="create_contact", summary="Add a contact", guards=[requires(WRITE)])
-async def create_contact(ctx: Ctx, data: JSONBody[ContactIn]) -> Response[ContactOut]:
-    contact = await contacts.create_contact(ctx, data)
+async def create_contact(
+    ctx: Ctx, data: JSONBody[ContactIn], allow_duplicate: AllowDuplicate = False
+) -> Response[ContactOut]:
+    contact = await contacts.create_contact(ctx, data, allow_duplicate=allow_duplicate)
     return tagged(contact_out(contact), version=contact.version, status_code=201)
 
 
@@ -125,9 +131,13 @@ async def get_contact(ctx: Ctx, contact_id: FromPath[UUID]) -> Response[ContactO
     "/contacts/{contact_id:uuid}", operation_id="update_contact", summary="Change a contact", guards=[requires(WRITE)]
 )
 async def update_contact(
-    ctx: Ctx, contact_id: FromPath[UUID], data: JSONBody[ContactPatch], if_match: IfMatch = None
+    ctx: Ctx,
+    contact_id: FromPath[UUID],
+    data: JSONBody[ContactPatch],
+    if_match: IfMatch = None,
+    allow_duplicate: AllowDuplicate = False,
 ) -> Response[ContactOut]:
-    contact = await contacts.update_contact(ctx, contact_id, data, if_match=if_match)
+    contact = await contacts.update_contact(ctx, contact_id, data, if_match=if_match, allow_duplicate=allow_duplicate)
     return tagged(contact_out(contact), version=contact.version)
 
 
