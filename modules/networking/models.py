@@ -25,6 +25,7 @@ from modules.networking.values import (
     ContactStatus,
     ContactType,
     DuplicatePolicy,
+    DuplicateTier,
     ImportFormat,
     ImportMode,
     ImportSource,
@@ -106,6 +107,29 @@ class Contact(TenantModel, SoftDelete, schema=SCHEMA):
     merged_into: Mapped[UUID | None]
     """The contact that this one was merged into; its id stands for that one from then on."""
     search_text: Mapped[str] = mapped_column(Text, Computed(SEARCH_TEXT, persisted=True), deferred=True)
+
+
+class DuplicatePair(TenantModel, schema=SCHEMA):
+    """Two contacts that may be one person, or of whom somebody said that they are not."""
+
+    __tablename__ = "duplicate_pairs"
+    __table_args__ = (
+        CheckConstraint(one_of("tier", DuplicateTier), name="tier"),
+        CheckConstraint("first_id < second_id", name="order"),
+        tenant_reference("first_id", f"{SCHEMA}.contacts"),
+        tenant_reference("second_id", f"{SCHEMA}.contacts"),
+        tenant_unique("first_id", "second_id"),
+        tenant_index("ix_duplicate_pairs_second", "second_id"),
+        tenant_index("ix_duplicate_pairs_score", "score", "id", postgresql_where=text("dismissed_at IS NULL")),
+    )
+
+    first_id: Mapped[UUID]
+    second_id: Mapped[UUID]
+    tier: Mapped[str]
+    score: Mapped[int]
+    reasons: Mapped[list[str]] = mapped_column(ARRAY(Text), default=list, server_default="{}")
+    dismissed_at: Mapped[datetime | None]
+    dismissed_by: Mapped[UUID | None]
 
 
 class ContactInteraction(TenantModel, SoftDelete, schema=SCHEMA):

@@ -1,12 +1,14 @@
 """The read side of networking. Each query carries its own tenant predicate: row security is the second wall."""
 
 from functools import lru_cache
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, Text, bindparam, cast, func, literal_column, select
+from sqlalchemy import ColumnElement, Text, bindparam, cast, exists, func, literal_column, select
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from core.sdk import ListQuery, Read, mine
-from modules.networking.models import Contact, ContactImportError, ContactImportRow, ContactInteraction
+from modules.networking.models import Contact, ContactImportError, ContactImportRow, ContactInteraction, DuplicatePair
 
 MAX_TERMS = 8
 
@@ -131,6 +133,31 @@ IMPORT_ROWS = ListQuery(
     },
     sorts={"line": ContactImportRow.line},
     default_sort="line",
+)
+
+
+def _living(contact_id: InstrumentedAttribute[UUID]) -> ColumnElement[bool]:
+    contact = aliased(Contact)
+    return exists().where(
+        contact.organization_id == DuplicatePair.organization_id, contact.id == contact_id, ~contact.is_deleted
+    )
+
+
+DUPLICATE_PAIRS = ListQuery(
+    DuplicatePair,
+    columns=(
+        DuplicatePair.id,
+        DuplicatePair.first_id,
+        DuplicatePair.second_id,
+        DuplicatePair.tier,
+        DuplicatePair.score,
+        DuplicatePair.reasons,
+        DuplicatePair.dismissed_at,
+    ),
+    where=[_living(DuplicatePair.first_id), _living(DuplicatePair.second_id)],
+    filters={"dismissed": DuplicatePair.dismissed_at.is_not(None) == bindparam("dismissed")},
+    sorts={"score": DuplicatePair.score},
+    default_sort="-score",
 )
 
 

@@ -1,7 +1,7 @@
 """What goes in and out of networking's routes."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -25,6 +25,8 @@ from modules.networking.values import (
     ContactStatus,
     ContactType,
     DuplicatePolicy,
+    DuplicateReason,
+    DuplicateTier,
     ImportField,
     ImportFormat,
     ImportMode,
@@ -163,6 +165,10 @@ class InteractionOut(Struct, frozen=True, kw_only=True):
     deleted_at: datetime | None
 
 
+type Flag = Literal["true", "false"]
+"""In a form everything is text."""
+
+
 class ImportUpload(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The file to import, and how. CSV in UTF-8, UTF-16 or Windows-1252, or vCard 3.0 or 4.0; which is found out."""
 
@@ -171,9 +177,9 @@ class ImportUpload(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     match_key: MatchKey = MatchKey.EMAIL
     """By what `update` and `upsert` know a row's contact."""
     duplicates: DuplicatePolicy = DuplicatePolicy.SKIP
-    dry_run: bool = False
+    dry_run: Flag = "false"
     """Report what every row would do, and do nothing."""
-    start: bool = True
+    start: Flag = "true"
     """Where false, the import is a draft: look at `columns`, change what is wrong, start it."""
 
 
@@ -189,6 +195,42 @@ class ImportPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     match_key: MatchKey | UnsetType = UNSET
     duplicates: DuplicatePolicy | UnsetType = UNSET
     dry_run: bool | UnsetType = UNSET
+
+
+class DuplicateOut(Struct, frozen=True, kw_only=True):
+    """Somebody who may be the same person."""
+
+    contact_id: UUID
+    tier: DuplicateTier
+    score: int
+    """0 to 100; 100 is an exact duplicate."""
+    reasons: list[DuplicateReason]
+    is_deleted: bool
+    """Whether that contact is in the trash."""
+
+
+class DuplicatesOut(Struct, frozen=True, kw_only=True):
+    items: list[DuplicateOut]
+    """The likeliest first."""
+
+
+class DuplicatePairOut(Struct, frozen=True, kw_only=True):
+    """Two contacts that may be one person."""
+
+    id: UUID
+    first_id: UUID
+    second_id: UUID
+    tier: DuplicateTier
+    score: int
+    reasons: list[DuplicateReason]
+    dismissed_at: datetime | None
+    """When somebody said that they are two people."""
+
+
+class ScanAccepted(Struct, frozen=True, kw_only=True):
+    """The search is on its way; pairs appear as they are found."""
+
+    job_id: UUID
 
 
 class ImportColumn(Struct, frozen=True, kw_only=True):

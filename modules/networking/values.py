@@ -102,6 +102,23 @@ class DuplicatePolicy(StrEnum):
     CREATE = "create"
 
 
+class DuplicateTier(StrEnum):
+    EXACT = "exact"
+    """They share an address, a number or a profile."""
+    FUZZY = "fuzzy"
+    """Their names, and their companies where both are known, are alike."""
+
+
+class DuplicateReason(StrEnum):
+    SAME_EMAIL = "same-email"
+    SAME_PHONE = "same-phone"
+    SAME_LINKEDIN = "same-linkedin"
+    SAME_NAME = "same-name"
+    SIMILAR_NAME = "similar-name"
+    SAME_COMPANY = "same-company"
+    SIMILAR_COMPANY = "similar-company"
+
+
 class RowOutcome(StrEnum):
     CREATED = "created"
     UPDATED = "updated"

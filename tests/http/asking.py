@@ -121,9 +121,11 @@ def fitting(schema: dict[str, Any], schemas: dict[str, Any]) -> Any:
 async def existing_ids(tenant: Tenant) -> dict[str, str]:
     """One row of the tenant's own for each id that stands in a path."""
     contact = await tenant.client.post(CONTACTS, json={"first_name": "Ada"})
+    other = await tenant.client.post(CONTACTS, json={"first_name": "Grace"})
     upload = await tenant.client.post(IMPORTS, files={"file": ("contacts.csv", CSV)})
     rows = {"contact_id": contact.json()["id"], "import_id": upload.json()["id"]}
     rows["name"] = "networking"
+    rows = {"contact_id": contact.json()["id"], "other_id": other.json()["id"], "import_id": upload.json()["id"]}
     return {**rows, **await _people(tenant), **await _credentials(tenant)}
 
 

@@ -104,6 +104,10 @@ def _values(template: Any) -> Iterator[Any]:
 
 CONTACT = {"contact_id": Id("networking.contacts")}
 IMPORT = {"import_id": Id("networking.contact_imports")}
+PAIR = {
+    "contact_id": Id("networking.duplicate_pairs", "first_id"),
+    "other_id": Id("networking.duplicate_pairs", "second_id"),
+}
 CONTACTS = "/api/v1/networking/contacts"
 IMPORTS = "/api/v1/networking/imports"
 FILLINGS = {
@@ -122,6 +126,11 @@ FILLINGS = {
         path=CONTACT, json={"interaction_type": "call", "interaction_date": "2026-03-01T09:30:00Z"}
     ),
     f"GET {CONTACTS}/{{contact_id:uuid}}/interactions": Filling(path=CONTACT),
+    f"GET {CONTACTS}/{{contact_id:uuid}}/duplicates": Filling(path=CONTACT, tells_of_none=True),
+    f"PUT {CONTACTS}/{{contact_id:uuid}}/not-duplicates/{{other_id:uuid}}": Filling(path=PAIR),
+    f"DELETE {CONTACTS}/{{contact_id:uuid}}/not-duplicates/{{other_id:uuid}}": Filling(path=PAIR),
+    "GET /api/v1/networking/duplicates": Filling(),
+    "POST /api/v1/networking/duplicates/scan": Filling(),
     f"POST {IMPORTS}": Filling(files={"file": ("contacts.csv", b"first_name\nAda\n", "text/csv")}),
     f"GET {IMPORTS}/{{import_id:uuid}}": Filling(path=IMPORT),
     f"GET {IMPORTS}/{{import_id:uuid}}/errors": Filling(path=IMPORT),

@@ -52,6 +52,7 @@ DEFINER_FUNCTIONS = {
 """They see past row security, so each has been read with that in mind; and who may call each."""
     "networking.find_contacts(text[])",
     "networking.find_matches(uuid[],text[],text[],text[])",
+    "networking.find_similar(uuid[])",
 }
 """They see past row security, so each has been read with that in mind."""
 

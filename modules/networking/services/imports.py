@@ -36,11 +36,11 @@ async def upload_import(ctx: Ctx, data: ImportUpload) -> ContactImport:
         created_by=ctx.user_id,
         file_name=_plain(data.file.filename)[:NAME_LENGTH] or "contacts.csv",
         file_bytes=0,
-        state=ImportState.QUEUED if data.start else ImportState.DRAFT,
+        state=ImportState.QUEUED if data.start == "true" else ImportState.DRAFT,
         mode=data.mode,
         match_key=data.match_key,
         duplicates=data.duplicates,
-        dry_run=data.dry_run,
+        dry_run=data.dry_run == "true",
     )
     ctx.db.add(job)
     await ctx.db.flush()
