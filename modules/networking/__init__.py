@@ -15,6 +15,8 @@ module = Module(
         contract.ContactUpdated,
         contract.ContactDeleted,
         contract.ContactRestored,
+        contract.ContactsMerged,
+        contract.ContactsUnmerged,
         contract.InteractionLogged,
         contract.ContactsImported,
         contract.ImportReverted,

@@ -4,7 +4,19 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, Boolean, CheckConstraint, Computed, Index, Integer, LargeBinary, Text, text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Computed,
+    Index,
+    Integer,
+    LargeBinary,
+    Text,
+    Uuid,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 from core.sdk import (
@@ -115,21 +127,48 @@ class DuplicatePair(TenantModel, schema=SCHEMA):
     __tablename__ = "duplicate_pairs"
     __table_args__ = (
         CheckConstraint(one_of("tier", DuplicateTier), name="tier"),
-        CheckConstraint("first_id < second_id", name="order"),
         tenant_reference("first_id", f"{SCHEMA}.contacts"),
         tenant_reference("second_id", f"{SCHEMA}.contacts"),
         tenant_unique("first_id", "second_id"),
         tenant_index("ix_duplicate_pairs_second", "second_id"),
-        tenant_index("ix_duplicate_pairs_score", "score", "id", postgresql_where=text("dismissed_at IS NULL")),
+        tenant_index("ix_duplicate_pairs_score", "score", "id", postgresql_where=text("NOT is_dismissed")),
     )
 
     first_id: Mapped[UUID]
+    """The lesser of the two ids, so that a pair is one row."""
     second_id: Mapped[UUID]
     tier: Mapped[str]
     score: Mapped[int]
     reasons: Mapped[list[str]] = mapped_column(ARRAY(Text), default=list, server_default="{}")
+    is_dismissed: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
     dismissed_at: Mapped[datetime | None]
     dismissed_by: Mapped[UUID | None]
+
+
+class ContactMerge(TenantModel, schema=SCHEMA):
+    """A merge that stands. One that is undone leaves no row: the events tell of it."""
+
+    __tablename__ = "contact_merges"
+    __table_args__ = (
+        tenant_reference("survivor_id", f"{SCHEMA}.contacts"),
+        tenant_reference("merged_id", f"{SCHEMA}.contacts"),
+        tenant_unique("merged_id"),
+        tenant_index("ix_contact_merges_survivor", "survivor_id", "created_at"),
+        tenant_index("ix_contact_merges_created", "created_at", "id"),
+    )
+
+    survivor_id: Mapped[UUID]
+    merged_id: Mapped[UUID]
+    created_by: Mapped[UUID | None]
+    before: Mapped[dict[str, Any]] = mapped_column(JSONB, info=PII)
+    """What the survivor's columns were that the merge changed, and its stamps."""
+    after: Mapped[dict[str, Any]] = mapped_column(JSONB, info=PII)
+    """What the merge made of them."""
+    stamps: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    """Who had changed the merged contact last, and when."""
+    interaction_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid), default=list, server_default="{}")
+    """Interactions that moved to the survivor."""
+    undo_until: Mapped[datetime]
 
 
 class ContactInteraction(TenantModel, SoftDelete, schema=SCHEMA):

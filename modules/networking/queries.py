@@ -8,7 +8,14 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from core.sdk import ListQuery, Read, mine
-from modules.networking.models import Contact, ContactImportError, ContactImportRow, ContactInteraction, DuplicatePair
+from modules.networking.models import (
+    Contact,
+    ContactImportError,
+    ContactImportRow,
+    ContactInteraction,
+    ContactMerge,
+    DuplicatePair,
+)
 
 MAX_TERMS = 8
 
@@ -143,6 +150,20 @@ def _living(contact_id: InstrumentedAttribute[UUID]) -> ColumnElement[bool]:
     )
 
 
+MERGES = ListQuery(
+    ContactMerge,
+    columns=(
+        ContactMerge.id,
+        ContactMerge.survivor_id,
+        ContactMerge.merged_id,
+        ContactMerge.created_by,
+        ContactMerge.created_at,
+        ContactMerge.undo_until,
+    ),
+    filters={"survivor_id": ContactMerge.survivor_id == bindparam("survivor_id")},
+    sorts={"created_at": ContactMerge.created_at},
+)
+
 DUPLICATE_PAIRS = ListQuery(
     DuplicatePair,
     columns=(
@@ -155,7 +176,7 @@ DUPLICATE_PAIRS = ListQuery(
         DuplicatePair.dismissed_at,
     ),
     where=[_living(DuplicatePair.first_id), _living(DuplicatePair.second_id)],
-    filters={"dismissed": DuplicatePair.dismissed_at.is_not(None) == bindparam("dismissed")},
+    filters={"dismissed": DuplicatePair.is_dismissed == bindparam("dismissed")},
     sorts={"score": DuplicatePair.score},
     default_sort="-score",
 )

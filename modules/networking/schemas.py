@@ -1,7 +1,7 @@
 """What goes in and out of networking's routes."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -35,6 +35,7 @@ from modules.networking.values import (
     InteractionStatus,
     InteractionType,
     MatchKey,
+    MergeField,
     Priority,
     RowOutcome,
 )
@@ -231,6 +232,58 @@ class ScanAccepted(Struct, frozen=True, kw_only=True):
     """The search is on its way; pairs appear as they are found."""
 
     job_id: UUID
+
+
+class MergeIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Merge another contact into this one."""
+
+    other_id: UUID
+    """The contact that goes; its id stands for this one from then on."""
+    take: list[MergeField] = []
+    """Fields whose values are the other one's. Elsewhere its values only fill what this one lacks."""
+    keep: list[MergeField] = []
+    """Fields that stay as they are here, also where they are empty."""
+
+
+class FieldMerge(Struct, frozen=True, kw_only=True):
+    """A field that is not what it was."""
+
+    field: str
+    survivor: Any
+    other: Any
+    result: Any
+
+
+class MergeOut(Struct, frozen=True, kw_only=True):
+    """What a merge does, or would do."""
+
+    id: UUID | None
+    """Null in a preview."""
+    survivor_id: UUID
+    merged_id: UUID
+    changes: list[FieldMerge]
+    moved_interactions: int
+    undo_until: datetime | None
+
+
+class MergeUndone(Struct, frozen=True, kw_only=True):
+    """The two are two again."""
+
+    survivor_id: UUID
+    restored_id: UUID
+    kept: list[str]
+    """Fields that somebody changed after the merge: they stay as they are now."""
+
+
+class MergeShort(Struct, frozen=True, kw_only=True):
+    """A merge that stands."""
+
+    id: UUID
+    survivor_id: UUID
+    merged_id: UUID
+    created_by: UUID | None
+    created_at: datetime
+    undo_until: datetime
 
 
 class ImportColumn(Struct, frozen=True, kw_only=True):

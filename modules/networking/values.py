@@ -119,6 +119,28 @@ class DuplicateReason(StrEnum):
     SIMILAR_COMPANY = "similar-company"
 
 
+class MergeField(StrEnum):
+    """What can be chosen from either side of a merge. Addresses are kept all, consent is the stricter one."""
+
+    FIRST_NAME = "first_name"
+    LAST_NAME = "last_name"
+    EMAIL = "email"
+    PHONE = "phone"
+    COMPANY = "company"
+    JOB_TITLE = "job_title"
+    LINKEDIN_URL = "linkedin_url"
+    BIO = "bio"
+    AVATAR_URL = "avatar_url"
+    CONTACT_TYPE = "contact_type"
+    STATUS = "status"
+    PRIORITY = "priority"
+    BUSINESS_TYPE = "business_type"
+    NETWORK_TYPE = "network_type"
+    INDUSTRY = "industry"
+    NOTES = "notes"
+    METADATA = "metadata"
+
+
 class RowOutcome(StrEnum):
     CREATED = "created"
     UPDATED = "updated"

@@ -126,7 +126,19 @@ async def existing_ids(tenant: Tenant) -> dict[str, str]:
     rows = {"contact_id": contact.json()["id"], "import_id": upload.json()["id"]}
     rows["name"] = "networking"
     rows = {"contact_id": contact.json()["id"], "other_id": other.json()["id"], "import_id": upload.json()["id"]}
+    rows = {
+        "contact_id": contact.json()["id"],
+        "other_id": other.json()["id"],
+        "import_id": upload.json()["id"],
+    }
+    rows["merge_id"] = await _merge(tenant)
     return {**rows, **await _people(tenant), **await _credentials(tenant)}
+
+
+async def _merge(tenant: Tenant) -> str:
+    one, other = [await tenant.client.post(CONTACTS, json={"first_name": name}) for name in ("One", "Other")]
+    body = {"other_id": other.json()["id"]}
+    return (await tenant.client.post(f"{CONTACTS}/{one.json()['id']}/merges", json=body)).json()["id"]
 
 
 async def _people(tenant: Tenant) -> dict[str, str]:

@@ -222,6 +222,8 @@ def _fitting(operation: Operation, tenant: Tenant, ids: Mapping[str, str]) -> di
         "change_password": {"current_password": PASSWORD, "new_password": f"another-{uuid4().hex}"},
         "enrol_totp": {"password": PASSWORD},
         "create_team": {"name": uuid4().hex},
+        "merge_contacts": {"other_id": ids["other_id"]},
+        "preview_merge": {"other_id": ids["other_id"]},
         "create_role": {"name": uuid4().hex},
         "grant_role": {"user_id": ids["user_id"], "role_id": ids["role_id"], "team_id": ids["team_id"]},
     }

@@ -108,6 +108,8 @@ PAIR = {
     "contact_id": Id("networking.duplicate_pairs", "first_id"),
     "other_id": Id("networking.duplicate_pairs", "second_id"),
 }
+SURVIVOR = {"contact_id": Id("networking.duplicate_pairs", "first_id")}
+OTHER = Id("networking.duplicate_pairs", "second_id")
 CONTACTS = "/api/v1/networking/contacts"
 IMPORTS = "/api/v1/networking/imports"
 FILLINGS = {
@@ -130,6 +132,13 @@ FILLINGS = {
     f"PUT {CONTACTS}/{{contact_id:uuid}}/not-duplicates/{{other_id:uuid}}": Filling(path=PAIR),
     f"DELETE {CONTACTS}/{{contact_id:uuid}}/not-duplicates/{{other_id:uuid}}": Filling(path=PAIR),
     "GET /api/v1/networking/duplicates": Filling(),
+    f"POST {CONTACTS}/{{contact_id:uuid}}/merges": Filling(path=SURVIVOR, json={"other_id": OTHER}),
+    f"POST {CONTACTS}/{{contact_id:uuid}}/merges/preview": Filling(path=SURVIVOR, json={"other_id": OTHER}),
+    "GET /api/v1/networking/merges": Filling(),
+    "POST /api/v1/networking/merges/{merge_id:uuid}/undo": Filling(
+        path={"merge_id": Id("networking.contact_merges")},
+        rows={"networking.contact_merges": {"undo_until": datetime(2999, 1, 1, tzinfo=UTC)}},
+    ),
     "POST /api/v1/networking/duplicates/scan": Filling(),
     f"POST {IMPORTS}": Filling(files={"file": ("contacts.csv", b"first_name\nAda\n", "text/csv")}),
     f"GET {IMPORTS}/{{import_id:uuid}}": Filling(path=IMPORT),

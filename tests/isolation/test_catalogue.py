@@ -55,6 +55,7 @@ DEFINER_FUNCTIONS = {
     "networking.find_similar(uuid[])",
 }
 """They see past row security, so each has been read with that in mind."""
+PLANNER_SETTINGS = {"networking.find_similar(uuid[])": ["enable_seqscan=off"]}
 
 ROWS = {"SELECT", "INSERT", "UPDATE", "DELETE"}
 MINE = "(organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid)"
@@ -354,3 +355,5 @@ async def test_only_the_functions_on_the_list_see_past_row_security(catalogue: T
     for row in functions:
         assert row["config"] == ["search_path=pg_catalog, pg_temp"]
         assert row["callers"] == [DEFINER_FUNCTIONS[row["name"]]]
+        assert row["config"] == ["search_path=pg_catalog, pg_temp", *PLANNER_SETTINGS.get(row["name"], [])]
+        assert row["callers"] == [APP_ROLE]

@@ -11,7 +11,7 @@ depends_on = None
 FIND_SIMILAR = """
     CREATE FUNCTION networking.find_similar(ids uuid[])
     RETURNS TABLE (contact_id uuid, other_id uuid, name real, company real)
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
     AS $$
         WITH tenant AS MATERIALIZED (
             SELECT nullif(current_setting('app.organization_id', true), '')::uuid AS id
@@ -35,7 +35,8 @@ FIND_SIMILAR = """
     $$
 """
 """The trigram index finds whose text holds something like the name; row security keeps the planner from it, as its
-operators are not leakproof, so this function sees past row security and carries the tenant itself."""
+operators are not leakproof, so this function sees past row security and carries the tenant itself. The planner takes
+comparing words for as cheap as comparing numbers and would read the whole table: 360 ms instead of 7 in 60,000 rows."""
 
 
 def upgrade() -> None:
@@ -48,13 +49,13 @@ def upgrade() -> None:
         sa.Column("tier", sa.Text(), nullable=False),
         sa.Column("score", sa.Integer(), nullable=False),
         sa.Column("reasons", sa.ARRAY(sa.Text()), server_default="{}", nullable=False),
+        sa.Column("is_dismissed", sa.Boolean(), server_default="false", nullable=False),
         sa.Column("dismissed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("dismissed_by", sa.Uuid(), nullable=True),
         sa.Column("version", sa.Integer(), server_default="1", nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint("tier IN ('exact', 'fuzzy')", name=op.f("ck_duplicate_pairs_tier")),
-        sa.CheckConstraint("first_id < second_id", name=op.f("ck_duplicate_pairs_order")),
         *(
             sa.ForeignKeyConstraint(
                 ["organization_id", column],
@@ -82,7 +83,7 @@ def upgrade() -> None:
         "duplicate_pairs",
         ["organization_id", "score", "id"],
         schema="networking",
-        postgresql_where=sa.text("dismissed_at IS NULL"),
+        postgresql_where=sa.text("NOT is_dismissed"),
     )
     op.execute(FIND_SIMILAR)
     op.own_by_system("networking.find_similar(uuid[])")

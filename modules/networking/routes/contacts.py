@@ -123,8 +123,12 @@ async def export_contacts_csv(
 
 @get("/contacts/{contact_id:uuid}", operation_id="get_contact", summary="One contact", guards=[requires(READ)])
 async def get_contact(ctx: Ctx, contact_id: FromPath[UUID]) -> Response[ContactOut]:
+    """The id of a contact that was merged answers with the one that it was merged into; Content-Location says so."""
     contact = await contacts.find_contact(ctx, contact_id)
-    return tagged(contact_out(contact), version=contact.version)
+    answer = tagged(contact_out(contact), version=contact.version)
+    if contact.id != contact_id:
+        answer.headers["Content-Location"] = f"/api/v1/networking/contacts/{contact.id}"
+    return answer
 
 
 @patch(
@@ -186,8 +190,8 @@ async def list_interactions(
     limit: Limit = DEFAULT_LIMIT,
     cursor: PageCursor = None,
 ) -> Response[Page[InteractionOut]]:
-    await contacts.find_contact(ctx, contact_id)
-    return json_bytes(await ctx.page(INTERACTIONS, sort=sort, limit=limit, cursor=cursor, contact_id=contact_id))
+    contact = await contacts.find_contact(ctx, contact_id)
+    return json_bytes(await ctx.page(INTERACTIONS, sort=sort, limit=limit, cursor=cursor, contact_id=contact.id))
 
 
 CONTACT_ROUTES = (

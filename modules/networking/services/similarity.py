@@ -69,7 +69,7 @@ async def _dismissed(ctx: Ctx, contact_id: UUID) -> set[UUID]:
         select(DuplicatePair.first_id, DuplicatePair.second_id).where(
             DuplicatePair.organization_id == ctx.organization_id,
             (DuplicatePair.first_id == contact_id) | (DuplicatePair.second_id == contact_id),
-            DuplicatePair.dismissed_at.is_not(None),
+            DuplicatePair.is_dismissed,
         )
     )
     return {other for pair in pairs for other in pair} - {contact_id}
@@ -137,7 +137,7 @@ async def _keep(ctx: Ctx, ids: Sequence[UUID], found: dict[Pair, DuplicateOut]) 
         .where(
             DuplicatePair.organization_id == ctx.organization_id,
             DuplicatePair.first_id.in_(ids),
-            DuplicatePair.dismissed_at.is_(None),
+            ~DuplicatePair.is_dismissed,
         )
         .execution_options(synchronize_session=False)
     )
@@ -171,8 +171,8 @@ async def _upsert(ctx: Ctx, rows: Iterable[dict[str, Any]], changed: Sequence[st
 async def dismiss(ctx: Ctx, contact_id: UUID, other_id: UUID) -> None:
     """Remember that they are two people. Raises `NotFound` for unknown contacts, `Invalid` for one and the same."""
     pair = await _pair(ctx, contact_id, other_id)
-    row = _row(ctx, pair, tier=DuplicateTier.FUZZY, score=0, dismissed_at=clock.now(), dismissed_by=ctx.user_id)
-    await _upsert(ctx, [row], ("dismissed_at", "dismissed_by"))
+    said = {"is_dismissed": True, "dismissed_at": clock.now(), "dismissed_by": ctx.user_id}
+    await _upsert(ctx, [_row(ctx, pair, tier=DuplicateTier.FUZZY, score=0, **said)], list(said))
 
 
 async def reconsider(ctx: Ctx, contact_id: UUID, other_id: UUID) -> None:
@@ -184,7 +184,7 @@ async def reconsider(ctx: Ctx, contact_id: UUID, other_id: UUID) -> None:
             DuplicatePair.organization_id == ctx.organization_id,
             DuplicatePair.first_id == first,
             DuplicatePair.second_id == second,
-            DuplicatePair.dismissed_at.is_not(None),
+            DuplicatePair.is_dismissed,
         )
         .execution_options(synchronize_session=False)
     )
