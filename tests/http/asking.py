@@ -123,15 +123,13 @@ async def existing_ids(tenant: Tenant) -> dict[str, str]:
     contact = await tenant.client.post(CONTACTS, json={"first_name": "Ada"})
     other = await tenant.client.post(CONTACTS, json={"first_name": "Grace"})
     upload = await tenant.client.post(IMPORTS, files={"file": ("contacts.csv", CSV)})
-    rows = {"contact_id": contact.json()["id"], "import_id": upload.json()["id"]}
-    rows["name"] = "networking"
-    rows = {"contact_id": contact.json()["id"], "other_id": other.json()["id"], "import_id": upload.json()["id"]}
     rows = {
         "contact_id": contact.json()["id"],
         "other_id": other.json()["id"],
         "import_id": upload.json()["id"],
+        "merge_id": await _merge(tenant),
+        "name": "networking",
     }
-    rows["merge_id"] = await _merge(tenant)
     return {**rows, **await _people(tenant), **await _credentials(tenant)}
 
 
