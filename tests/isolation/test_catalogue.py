@@ -55,7 +55,6 @@ DEFINER_FUNCTIONS = {
     "networking.find_similar(uuid[])",
 }
 """They see past row security, so each has been read with that in mind."""
-PLANNER_SETTINGS = {"networking.find_similar(uuid[])": ["enable_seqscan=off"]}
 
 ROWS = {"SELECT", "INSERT", "UPDATE", "DELETE"}
 MINE = "(organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid)"

@@ -8,10 +8,17 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
+LIKENESS = """
+    CREATE FUNCTION networking.likeness(one text, other text) RETURNS real
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 1000 SET search_path = pg_catalog, pg_temp
+    AS $$ BEGIN RETURN core.similarity(one, other); END $$
+"""
+"""Trigrams at what they cost. PostgreSQL takes comparing words for as cheap as comparing numbers, and would rather
+compare the name with every contact's (360 ms in 60,000 rows) than ask the trigram index (7 ms)."""
 FIND_SIMILAR = """
     CREATE FUNCTION networking.find_similar(ids uuid[])
     RETURNS TABLE (contact_id uuid, other_id uuid, name real, company real)
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
         WITH tenant AS MATERIALIZED (
             SELECT nullif(current_setting('app.organization_id', true), '')::uuid AS id
@@ -22,21 +29,20 @@ FIND_SIMILAR = """
                 WHERE organization_id = tenant.id AND id = wanted AND NOT is_deleted OFFSET 0
             ) AS c
         )
-        SELECT sought.id, likely.id, likely.likeness, core.similarity(sought.company, likely.company)
+        SELECT sought.id, likely.id, likely.name, core.similarity(sought.company, likely.company)
         FROM tenant, sought, LATERAL (
             SELECT o.id, lower(o.company) AS company,
-                   core.similarity(sought.name, lower(concat_ws(' ', o.first_name, o.last_name))) AS likeness
+                   core.similarity(sought.name, lower(concat_ws(' ', o.first_name, o.last_name))) AS name
             FROM networking.contacts AS o
             WHERE o.organization_id = tenant.id AND sought.name OPERATOR(core.<%) o.search_text
+              AND networking.likeness(sought.name, lower(concat_ws(' ', o.first_name, o.last_name))) >= 0.5
               AND NOT o.is_deleted AND o.id <> sought.id
-            ORDER BY likeness DESC, o.id LIMIT 20
+            ORDER BY name DESC, o.id LIMIT 20
         ) AS likely
-        WHERE likely.likeness >= 0.5
     $$
 """
 """The trigram index finds whose text holds something like the name; row security keeps the planner from it, as its
-operators are not leakproof, so this function sees past row security and carries the tenant itself. The planner takes
-comparing words for as cheap as comparing numbers and would read the whole table: 360 ms instead of 7 in 60,000 rows."""
+operators are not leakproof, so this function sees past row security and carries the tenant itself."""
 
 
 def upgrade() -> None:
@@ -85,10 +91,12 @@ def upgrade() -> None:
         schema="networking",
         postgresql_where=sa.text("NOT is_dismissed"),
     )
+    op.execute(LIKENESS)
     op.execute(FIND_SIMILAR)
     op.own_by_system("networking.find_similar(uuid[])")
 
 
 def downgrade() -> None:
     op.execute("DROP FUNCTION networking.find_similar(uuid[])")
+    op.execute("DROP FUNCTION networking.likeness(text, text)")
     op.drop_table("duplicate_pairs", schema="networking")

@@ -7,6 +7,7 @@ nothing learnt: the same two contacts always get the same score for the same rea
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import batched
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +24,8 @@ from modules.networking.values import DuplicateReason, DuplicateTier
 
 BATCH_CONTACTS = 200
 BATCHES_A_JOB = 10
+ROWS_A_STATEMENT = 1000
+"""A statement takes 32,767 values."""
 LIKELY = 60
 """The score from which on two contacts are shown as a pair."""
 UNKNOWN_COMPANY = 0.5
@@ -155,17 +158,15 @@ def _row(ctx: Ctx, pair: Pair, **values: Any) -> dict[str, Any]:
 
 
 async def _upsert(ctx: Ctx, rows: Iterable[dict[str, Any]], changed: Sequence[str]) -> None:
-    values = list(rows)
-    if not values:
-        return
-    statement = insert(DuplicatePair).values(values)
-    update = {name: statement.excluded[name] for name in changed} | {"updated_at": clock.now()}
-    await ctx.db.execute(
-        statement.on_conflict_do_update(
-            index_elements=["organization_id", "first_id", "second_id"],
-            set_=update | {"version": DuplicatePair.version + 1},
+    for some in batched(rows, ROWS_A_STATEMENT):
+        statement = insert(DuplicatePair).values(list(some))
+        update = {name: statement.excluded[name] for name in changed} | {"updated_at": clock.now()}
+        await ctx.db.execute(
+            statement.on_conflict_do_update(
+                index_elements=["organization_id", "first_id", "second_id"],
+                set_=update | {"version": DuplicatePair.version + 1},
+            )
         )
-    )
 
 
 async def dismiss(ctx: Ctx, contact_id: UUID, other_id: UUID) -> None:
