@@ -8,26 +8,27 @@ from uuid import UUID
 import msgspec
 import structlog
 from msgspec import Struct
+from sqlalchemy import Text, Uuid, bindparam, column, func, select, table
 from sqlalchemy import cast as cast_as
-from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy import Text, Uuid, bindparam, column, select, table
-from sqlalchemy import cast as cast_to
 from structlog.typing import FilteringBoundLogger
 
 from core import clock
 from core.db.database import Database, TenantSession
 from core.db.pages import DEFAULT_LIMIT, CursorSigner, ListQuery
-from core.db.reads import ReadLane
-from core.db.tenancy import Acting, TenantContext
 from core.db.reads import TENANT, Read, ReadLane
-from core.db.tenancy import TenantContext
+from core.db.tenancy import Acting, TenantContext
 from core.ids import new_id
 from core.principal import Principal
 from core.tasks.models import DomainEvent, OutboxJob
 from core.tasks.registry import Actor, Event, TaskRegistry
 from core.toggles.catalogue import TenantModules
 
+ORGANIZATION_SETTINGS = Read(
+    select(cast_as(column("settings"), Text).label("settings"))
+    .select_from(table("organizations", schema="core"))
+    .where(column("id") == bindparam(TENANT, type_=Uuid()))
+)
 ORIGIN = ("impersonator_id", "api_key_id", "address")
 
 
@@ -35,11 +36,6 @@ def origin_of(acting: Acting) -> dict[str, str]:
     """What a job remembers of its cause, beside the person and the correlation id."""
     found = {name: getattr(acting, name) for name in ORIGIN}
     return {name: str(value) for name, value in found.items() if value is not None}
-ORGANIZATION_SETTINGS = Read(
-    select(cast_to(column("settings"), Text).label("settings"))
-    .select_from(table("organizations", schema="core"))
-    .where(column("id") == bindparam(TENANT, type_=Uuid()))
-)
 
 
 class Ctx:

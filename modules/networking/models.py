@@ -121,7 +121,7 @@ class Contact(TenantModel, SoftDelete, schema=SCHEMA):
     search_text: Mapped[str] = mapped_column(Text, Computed(SEARCH_TEXT, persisted=True), deferred=True)
 
 
-class DuplicatePair(TenantModel, schema=SCHEMA):
+class DuplicatePair(TenantModel, schema=SCHEMA, unaudited="found anew by each scan; a row says who dismissed it"):
     """Two contacts that may be one person, or of whom somebody said that they are not."""
 
     __tablename__ = "duplicate_pairs"
@@ -241,8 +241,7 @@ class ContactImport(TenantModel, schema=SCHEMA):
     finished_at: Mapped[datetime | None]
 
 
-class ContactImportChunk(TenantModel, schema=SCHEMA, unaudited="the uploaded file itself, gone after the import"):
-class ContactImportRow(TenantModel, schema=SCHEMA):
+class ContactImportRow(TenantModel, schema=SCHEMA, unaudited="a report; what it did is told of contacts"):
     """What became of one row of the file, and what a revert needs to undo it."""
 
     __tablename__ = "contact_import_rows"
@@ -275,7 +274,7 @@ class ContactImportRow(TenantModel, schema=SCHEMA):
     revert: Mapped[str | None]
 
 
-class ContactImportChunk(TenantModel, schema=SCHEMA):
+class ContactImportChunk(TenantModel, schema=SCHEMA, unaudited="the uploaded file itself, gone after the import"):
     """A piece of the uploaded file, kept until the import is over: any worker may be the one that reads it."""
 
     __tablename__ = "contact_import_chunks"

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
@@ -80,7 +80,7 @@ def upgrade() -> None:
         ),
         schema="networking",
     )
-    op.guard_tenant_table("networking.duplicate_pairs")
+    op.guard_tenant_table("networking.duplicate_pairs", audited=False)
     op.create_index(
         "ix_duplicate_pairs_second", "duplicate_pairs", ["organization_id", "second_id"], schema="networking"
     )

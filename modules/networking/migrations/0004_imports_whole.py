@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 
@@ -88,7 +88,7 @@ def upgrade() -> None:
         ),
         schema="networking",
     )
-    op.guard_tenant_table("networking.contact_import_rows")
+    op.guard_tenant_table("networking.contact_import_rows", audited=False)
     op.create_index(
         "ix_contact_import_rows_contact",
         "contact_import_rows",
