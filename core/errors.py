@@ -4,6 +4,7 @@ A service never raises an HTTP exception: the same rule serves routes, actors an
 """
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from msgspec import Struct
 
@@ -62,8 +63,21 @@ class NotFound(PlugsError):
 
 
 class Conflict(PlugsError):
+    """`conflicts_with` names the rows that stand in the way, where it is rows that do."""
+
     code = "conflict"
     title = "The request conflicts with the present state"
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        code: str | None = None,
+        errors: Sequence[FieldError] = (),
+        conflicts_with: Sequence[UUID] = (),
+    ) -> None:
+        super().__init__(detail, code=code, errors=errors)
+        self.conflicts_with = tuple(conflicts_with)
 
 
 class PreconditionFailed(PlugsError):

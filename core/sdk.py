@@ -12,6 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from core import clock
 from core.db.audit import HIDDEN, QUIET
 from core.db.models import (
+    PII,
     Json,
     OptionalPii,
     Pii,
@@ -69,6 +70,7 @@ __all__ = [
     "HIDDEN",
     "NO_NUL",
     "NO_NUL_TITLE",
+    "PII",
     "QUIET",
     "Actor",
     "Conflict",

@@ -7,6 +7,7 @@ correlation id.
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import msgspec
@@ -72,6 +73,8 @@ class Problem(Struct, frozen=True, kw_only=True):
     """Stable; what programs decide by."""
     errors: Sequence[FieldError] = ()
     """Every field that is wrong, where fields are."""
+    conflicts_with: Sequence[UUID] = ()
+    """Ids of the rows that stand in the way, where rows do."""
     correlation_id: str = ""
 
 
@@ -105,7 +108,14 @@ def answer_for(error: Exception, scope: Scope) -> ProblemAnswer:
     status = next(STATUS[kind] for kind in type(known).__mro__ if kind in STATUS)
     headers = None if known.retry_after is None else {"Retry-After": str(known.retry_after)}
     return _answer(
-        status, known.code, known.detail, correlation_id, title=known.title, fields=known.errors, headers=headers
+        status,
+        known.code,
+        known.detail,
+        correlation_id,
+        title=known.title,
+        fields=known.errors,
+        conflicts_with=known.conflicts_with if isinstance(known, errors.Conflict) else (),
+        headers=headers,
     )
 
 
@@ -117,6 +127,7 @@ def _answer(
     *,
     title: str | None = None,
     fields: Sequence[FieldError] = (),
+    conflicts_with: Sequence[UUID] = (),
     headers: Mapping[str, str] | None = None,
 ) -> ProblemAnswer:
     problem = Problem(
@@ -125,6 +136,7 @@ def _answer(
         detail=detail,
         code=code,
         errors=fields,
+        conflicts_with=conflicts_with,
         correlation_id=correlation_id,
     )
     return ProblemAnswer(problem, {**HEADERS.get(status, {}), **(headers or {})})

@@ -24,6 +24,9 @@ type Locale = Annotated[
     Meta(title="a language tag", pattern=r"^[a-z]{2,3}(?:-[A-Z][a-z]{3})?(?:-[A-Z]{2})?$(?!\n)", examples=["en-GB"]),
 ]
 type Currency = Annotated[str, Meta(title="a currency's three letters", pattern=r"^[A-Z]{3}$(?!\n)", examples=["EUR"])]
+type Country = Annotated[
+    str, Meta(title="a country's two letters (ISO 3166)", pattern=r"^[A-Z]{2}$(?!\n)", examples=["GB"])
+]
 type Domain = Annotated[
     str,
     Meta(
@@ -85,6 +88,8 @@ class OrganizationSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fie
     time_zone: TimeZone = "UTC"
     locale: Locale = "en"
     currency: Currency = "EUR"
+    country: Country | None = None
+    """Where phone numbers without a country code are at home."""
 
 
 class OrganizationSettingsPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -93,6 +98,7 @@ class OrganizationSettingsPatch(Struct, frozen=True, kw_only=True, forbid_unknow
     time_zone: TimeZone | UnsetType = UNSET
     locale: Locale | UnsetType = UNSET
     currency: Currency | UnsetType = UNSET
+    country: Country | None | UnsetType = UNSET
 
 
 class OrganizationIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

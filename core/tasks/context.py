@@ -8,15 +8,15 @@ from uuid import UUID
 import msgspec
 import structlog
 from msgspec import Struct
+from sqlalchemy import Text, Uuid, bindparam, column, func, select, table
 from sqlalchemy import cast as cast_as
-from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import JSONB
 from structlog.typing import FilteringBoundLogger
 
 from core import clock
 from core.db.database import Database, TenantSession
 from core.db.pages import DEFAULT_LIMIT, CursorSigner, ListQuery
-from core.db.reads import ReadLane
+from core.db.reads import TENANT, Read, ReadLane
 from core.db.tenancy import Acting, TenantContext
 from core.ids import new_id
 from core.principal import Principal
@@ -24,6 +24,11 @@ from core.tasks.models import DomainEvent, OutboxJob
 from core.tasks.registry import Actor, Event, TaskRegistry
 from core.toggles.catalogue import TenantModules
 
+ORGANIZATION_SETTINGS = Read(
+    select(cast_as(column("settings"), Text).label("settings"))
+    .select_from(table("organizations", schema="core"))
+    .where(column("id") == bindparam(TENANT, type_=Uuid()))
+)
 ORIGIN = ("impersonator_id", "api_key_id", "address")
 
 
@@ -96,6 +101,11 @@ class Ctx:
     @property
     def reads(self) -> ReadLane:
         return self._database.reads(self.acting)
+
+    async def organization_settings(self) -> Mapping[str, Any]:
+        """What the organization has set of its `OrganizationSettings`: time zone, country, … Only what was ever set."""
+        found = await self.reads.first(ORGANIZATION_SETTINGS)
+        return {} if found is None else msgspec.json.decode(found["settings"])
 
     async def page(
         self,

@@ -2,7 +2,7 @@
 
 from core.sdk import Module
 from modules.networking import contract, hooks
-from modules.networking.actors import run_import
+from modules.networking.actors import revert_import, run_import, scan_duplicates
 from modules.networking.permissions import PERMISSIONS
 from modules.networking.routes import ROUTES
 
@@ -15,10 +15,13 @@ module = Module(
         contract.ContactUpdated,
         contract.ContactDeleted,
         contract.ContactRestored,
+        contract.ContactsMerged,
+        contract.ContactsUnmerged,
         contract.InteractionLogged,
         contract.ContactsImported,
+        contract.ImportReverted,
     ],
     routes=ROUTES,
-    actors=[run_import],
+    actors=[run_import, revert_import, scan_duplicates],
     hooks=hooks,
 )

@@ -29,6 +29,22 @@ class ContactRestored(Event, frozen=True, kw_only=True):
     contact_id: UUID
 
 
+class ContactsMerged(Event, frozen=True, kw_only=True):
+    """`merged_id` stands for the survivor from now on: whoever holds it need change nothing, but may."""
+
+    type = "networking.contacts_merged"
+    survivor_id: UUID
+    merged_id: UUID
+
+
+class ContactsUnmerged(Event, frozen=True, kw_only=True):
+    """The merge is undone; both are contacts of their own again."""
+
+    type = "networking.contacts_unmerged"
+    survivor_id: UUID
+    restored_id: UUID
+
+
 class InteractionLogged(Event, frozen=True, kw_only=True):
     type = "networking.interaction_logged"
     interaction_id: UUID
@@ -38,6 +54,18 @@ class InteractionLogged(Event, frozen=True, kw_only=True):
 
 class ContactsImported(Event, frozen=True, kw_only=True):
     type = "networking.contacts_imported"
+    version = 2
     import_id: UUID
     created: int
+    updated: int
+    skipped: int
     failed: int
+
+
+class ImportReverted(Event, frozen=True, kw_only=True):
+    """What an import made or changed is as it was before, but for `kept` contacts that were changed after it."""
+
+    type = "networking.import_reverted"
+    import_id: UUID
+    reverted: int
+    kept: int

@@ -2,11 +2,12 @@
 
 import csv
 import io
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Iterable
+from typing import Any, cast
 
 from core.sdk import Ctx
-from modules.networking.queries import CONTACT_COLUMNS, contacts_export, search_terms
+from modules.networking.models import ContactImport
+from modules.networking.queries import CONTACT_COLUMNS, IMPORT_ERROR_FILE, contacts_export, search_terms
 
 LEFT_OUT = frozenset({"organization_id", "version", "is_deleted", "deleted_at"})
 COLUMNS = tuple(column.key for column in CONTACT_COLUMNS if column.key not in LEFT_OUT)
@@ -18,21 +19,40 @@ def cell(value: Any) -> str:
     """One value as text; what a spreadsheet would run as a formula gets an apostrophe in front."""
     if value is None:
         return ""
-    text = value.isoformat() if hasattr(value, "isoformat") else str(value)
+    if isinstance(value, list):
+        text = "; ".join(cast("list[str]", value))
+    else:
+        text = value.isoformat() if hasattr(value, "isoformat") else str(value)
     return f"'{text}" if text.startswith(FORMULA_STARTS) else text
 
 
 async def export_contacts(ctx: Ctx, **filters: str | None) -> AsyncIterator[bytes]:
     """The header, then each contact that fits the filters, as they come from the database."""
-    yield _line(COLUMNS)
+    yield line_of(COLUMNS)
     given: dict[str, Any] = {name: value for name, value in filters.items() if value is not None}
     if "q" in given and (terms := search_terms(given.pop("q"))):
         given["q"] = terms
     async for row in ctx.reads.stream(contacts_export(tuple(sorted(given))), **given):
-        yield _line([cell(row[column]) for column in COLUMNS])
+        yield line_of([cell(row[column]) for column in COLUMNS])
 
 
-def _line(cells: Any) -> bytes:
+ERROR_COLUMNS = ("error_line", "error_columns", "error_codes", "error_reasons")
+
+
+async def import_errors_file(ctx: Ctx, job: ContactImport) -> AsyncIterator[bytes]:
+    """The rows that an import did not take, as they stood in the file and with the reasons behind them.
+
+    Once mended, it can be imported as it is: columns that nobody knows are left out.
+    """
+    yield line_of(map(cell, [*job.columns, *ERROR_COLUMNS]))
+    async for row in ctx.reads.stream(IMPORT_ERROR_FILE, import_id=job.id):
+        cells: list[str] = row["cells"] or []
+        padded = [*cells, *[""] * (len(job.columns) - len(cells))]
+        reasons = [row["line"], *("; ".join(row[name]) for name in ("columns", "codes", "reasons"))]
+        yield line_of(map(cell, [*padded, *reasons]))
+
+
+def line_of(cells: Iterable[str]) -> bytes:
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\r\n").writerow(cells)
     return buffer.getvalue().encode()

@@ -1,12 +1,21 @@
 """The read side of networking. Each query carries its own tenant predicate: row security is the second wall."""
 
 from functools import lru_cache
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, Text, bindparam, cast, func, literal_column, select
+from sqlalchemy import ColumnElement, Text, bindparam, cast, exists, func, literal_column, select
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from core.sdk import ListQuery, Read, mine
-from modules.networking.models import Contact, ContactImportError, ContactInteraction
+from modules.networking.models import (
+    Contact,
+    ContactImportError,
+    ContactImportRow,
+    ContactInteraction,
+    ContactMerge,
+    DuplicatePair,
+)
 
 MAX_TERMS = 8
 
@@ -19,6 +28,7 @@ CONTACT_COLUMNS = (
     Contact.first_name,
     Contact.last_name,
     Contact.email,
+    Contact.additional_emails,
     Contact.phone,
     Contact.company,
     Contact.job_title,
@@ -32,6 +42,7 @@ CONTACT_COLUMNS = (
     Contact.network_type,
     Contact.industry,
     Contact.notes,
+    Contact.marketing_consent,
     Contact.metadata_.label("metadata"),
     Contact.lead_score,
     Contact.last_interaction,
@@ -66,7 +77,11 @@ CONTACTS = ListQuery(
     Contact, columns=CONTACT_COLUMNS, where=[~Contact.is_deleted], filters=CONTACT_FILTERS, sorts=CONTACT_SORTS
 )
 DELETED_CONTACTS = ListQuery(
-    Contact, columns=CONTACT_COLUMNS, where=[Contact.is_deleted], filters=CONTACT_FILTERS, sorts=CONTACT_SORTS
+    Contact,
+    columns=CONTACT_COLUMNS,
+    where=[Contact.is_deleted, Contact.merged_into.is_(None)],
+    filters=CONTACT_FILTERS,
+    sorts=CONTACT_SORTS,
 )
 """What can be restored."""
 
@@ -110,6 +125,62 @@ IMPORT_ERRORS = ListQuery(
     default_sort="line",
 )
 
+IMPORT_ROWS = ListQuery(
+    ContactImportRow,
+    columns=(
+        ContactImportRow.id,
+        ContactImportRow.line,
+        ContactImportRow.outcome,
+        ContactImportRow.code,
+        ContactImportRow.contact_id,
+    ),
+    filters={
+        "import_id": ContactImportRow.import_id == bindparam("import_id"),
+        "outcome": ContactImportRow.outcome == bindparam("outcome"),
+    },
+    sorts={"line": ContactImportRow.line},
+    default_sort="line",
+)
+
+
+def _living(contact_id: InstrumentedAttribute[UUID]) -> ColumnElement[bool]:
+    contact = aliased(Contact)
+    return exists().where(
+        contact.organization_id == DuplicatePair.organization_id, contact.id == contact_id, ~contact.is_deleted
+    )
+
+
+MERGES = ListQuery(
+    ContactMerge,
+    columns=(
+        ContactMerge.id,
+        ContactMerge.survivor_id,
+        ContactMerge.merged_id,
+        ContactMerge.created_by,
+        ContactMerge.created_at,
+        ContactMerge.undo_until,
+    ),
+    filters={"survivor_id": ContactMerge.survivor_id == bindparam("survivor_id")},
+    sorts={"created_at": ContactMerge.created_at},
+)
+
+DUPLICATE_PAIRS = ListQuery(
+    DuplicatePair,
+    columns=(
+        DuplicatePair.id,
+        DuplicatePair.first_id,
+        DuplicatePair.second_id,
+        DuplicatePair.tier,
+        DuplicatePair.score,
+        DuplicatePair.reasons,
+        DuplicatePair.dismissed_at,
+    ),
+    where=[_living(DuplicatePair.first_id), _living(DuplicatePair.second_id)],
+    filters={"dismissed": DuplicatePair.is_dismissed == bindparam("dismissed")},
+    sorts={"score": DuplicatePair.score},
+    default_sort="-score",
+)
+
 
 def search_terms(q: str | None) -> list[str] | None:
     """The words of a search as LIKE patterns, the longest first: it is the one that the index looks up.
@@ -138,3 +209,24 @@ CONTACT = Read(
         .subquery("contact")
     )
 )
+
+
+IMPORT_ERROR_FILE = Read(
+    select(
+        ContactImportRow.line,
+        ContactImportRow.cells,
+        func.array_agg(ContactImportError.column).label("columns"),
+        func.array_agg(ContactImportError.code).label("codes"),
+        func.array_agg(ContactImportError.reason).label("reasons"),
+    )
+    .join(
+        ContactImportError,
+        (ContactImportError.organization_id == ContactImportRow.organization_id)
+        & (ContactImportError.import_id == ContactImportRow.import_id)
+        & (ContactImportError.line == ContactImportRow.line),
+    )
+    .where(mine(ContactImportRow), ContactImportRow.import_id == bindparam("import_id"))
+    .group_by(ContactImportRow.line, ContactImportRow.cells)
+    .order_by(ContactImportRow.line)
+)
+"""The rows that failed, as they stood in the file, each with all that is wrong with it."""

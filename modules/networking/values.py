@@ -39,12 +39,149 @@ class InteractionStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Consent(StrEnum):
+    """Whether a person may be written to about offers. The strictest of two that disagree wins."""
+
+    GRANTED = "granted"
+    UNKNOWN = "unknown"
+    WITHDRAWN = "withdrawn"
+
+
+def strictest(*given: str) -> Consent:
+    return max(map(Consent, given), key=list(Consent).index)
+
+
 class ImportState(StrEnum):
+    DRAFT = "draft"
+    """Its mapping and options may still be changed; it waits to be started."""
     QUEUED = "queued"
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
     """The file as a whole could not be read; `reason` says why. Single bad rows don't fail an import."""
+    REVERTING = "reverting"
+    REVERTED = "reverted"
+
+
+class ImportFormat(StrEnum):
+    CSV = "csv"
+    VCARD = "vcard"
+
+
+class ImportSource(StrEnum):
+    """The program whose export a file looks like."""
+
+    GOOGLE = "google"
+    LINKEDIN = "linkedin"
+    HUBSPOT = "hubspot"
+    OUTLOOK = "outlook"
+    VCARD = "vcard"
+    OTHER = "other"
+
+
+class ImportMode(StrEnum):
+    """What a row may do. `update` and `upsert` look for its contact by the import's `match_key`."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    UPSERT = "upsert"
+
+
+class MatchKey(StrEnum):
+    EMAIL = "email"
+    PHONE = "phone"
+    LINKEDIN = "linkedin"
+    ID = "id"
+
+
+class DuplicatePolicy(StrEnum):
+    """What becomes of a row that would be a new contact, but shares an address, a number or a profile with one."""
+
+    SKIP = "skip"
+    UPDATE = "update"
+    CREATE = "create"
+
+
+class DuplicateTier(StrEnum):
+    EXACT = "exact"
+    """They share an address, a number or a profile."""
+    FUZZY = "fuzzy"
+    """Their names, and their companies where both are known, are alike."""
+
+
+class DuplicateReason(StrEnum):
+    SAME_EMAIL = "same-email"
+    SAME_PHONE = "same-phone"
+    SAME_LINKEDIN = "same-linkedin"
+    SAME_NAME = "same-name"
+    SIMILAR_NAME = "similar-name"
+    SAME_COMPANY = "same-company"
+    SIMILAR_COMPANY = "similar-company"
+
+
+class MergeField(StrEnum):
+    """What can be chosen from either side of a merge. Addresses are kept all, consent is the stricter one."""
+
+    FIRST_NAME = "first_name"
+    LAST_NAME = "last_name"
+    EMAIL = "email"
+    PHONE = "phone"
+    COMPANY = "company"
+    JOB_TITLE = "job_title"
+    LINKEDIN_URL = "linkedin_url"
+    BIO = "bio"
+    AVATAR_URL = "avatar_url"
+    CONTACT_TYPE = "contact_type"
+    STATUS = "status"
+    PRIORITY = "priority"
+    BUSINESS_TYPE = "business_type"
+    NETWORK_TYPE = "network_type"
+    INDUSTRY = "industry"
+    NOTES = "notes"
+    METADATA = "metadata"
+
+
+class RowOutcome(StrEnum):
+    CREATED = "created"
+    UPDATED = "updated"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+class RevertOutcome(StrEnum):
+    REVERTED = "reverted"
+    KEPT = "kept"
+    """The contact was changed since the import, so it stays as it is."""
+
+
+class ImportField(StrEnum):
+    """What a column of a file can be."""
+
+    ID = "id"
+    FIRST_NAME = "first_name"
+    LAST_NAME = "last_name"
+    FULL_NAME = "full_name"
+    """Split into first and last name, where those have no value of their own."""
+    EMAIL = "email"
+    """The first column with a value is the address; those of further columns are additional ones."""
+    PHONE = "phone"
+    COMPANY = "company"
+    JOB_TITLE = "job_title"
+    LINKEDIN_URL = "linkedin_url"
+    WEBSITE = "website"
+    """Taken where it is a LinkedIn profile."""
+    BIO = "bio"
+    AVATAR_URL = "avatar_url"
+    CONTACT_TYPE = "contact_type"
+    STATUS = "status"
+    PRIORITY = "priority"
+    BUSINESS_TYPE = "business_type"
+    NETWORK_TYPE = "network_type"
+    INDUSTRY = "industry"
+    NOTES = "notes"
+    MARKETING_CONSENT = "marketing_consent"
+    OPTED_OUT = "opted_out"
+    """Yes means that consent is withdrawn; anything else says nothing."""
 
 
 def one_of(column: str, kind: type[StrEnum]) -> str:

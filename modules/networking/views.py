@@ -3,7 +3,10 @@
 from msgspec import Struct, convert
 
 from modules.networking.models import Contact, ContactImport, ContactImportError, ContactInteraction
-from modules.networking.schemas import ContactOut, ImportErrorOut, ImportOut, InteractionOut
+from modules.networking.schemas import ContactOut, ImportColumn, ImportErrorOut, ImportOut, InteractionOut
+from modules.networking.values import ImportField
+
+FIELDS = frozenset(ImportField)
 
 
 def _shown[T: Struct](row: object, kind: type[T], **others: object) -> T:
@@ -23,4 +26,8 @@ def interaction_out(interaction: ContactInteraction) -> InteractionOut:
 
 def import_out(job: ContactImport, errors: list[ContactImportError]) -> ImportOut:
     shown = [_shown(error, ImportErrorOut) for error in errors]
-    return _shown(job, ImportOut, errors=shown)
+    columns = [
+        ImportColumn(name=name, field=ImportField(field) if field in FIELDS else None)
+        for name, field in zip(job.columns, job.fields, strict=False)
+    ]
+    return _shown(job, ImportOut, errors=shown, columns=columns)

@@ -25,6 +25,8 @@ UNAUDITED = {
     "core.idempotency_keys",
     "core.outbox",
     "networking.contact_import_chunks",
+    "networking.contact_import_rows",
+    "networking.duplicate_pairs",
 }
 """Tenant tables whose changes are not written down; each model says why."""
 PLATFORM_UNAUDITED = {

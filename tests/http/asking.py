@@ -28,7 +28,7 @@ CSV = b"first_name,email\nAda,ada@example.com\nBad,not-an-address\n"
 INTERNALS = re.compile(
     r"Traceback|SELECT |INSERT |UPDATE |\.py\b|sqlalchemy|asyncpg|msgspec|plugs_app|regex|0x[0-9a-f]{6}"
 )
-PROBLEM_KEYS = {"type", "title", "status", "detail", "code", "errors", "correlation_id"}
+PROBLEM_KEYS = {"type", "title", "status", "detail", "code", "errors", "conflicts_with", "correlation_id"}
 
 
 class Operation(Struct, frozen=True):
@@ -121,10 +121,22 @@ def fitting(schema: dict[str, Any], schemas: dict[str, Any]) -> Any:
 async def existing_ids(tenant: Tenant) -> dict[str, str]:
     """One row of the tenant's own for each id that stands in a path."""
     contact = await tenant.client.post(CONTACTS, json={"first_name": "Ada"})
+    other = await tenant.client.post(CONTACTS, json={"first_name": "Grace"})
     upload = await tenant.client.post(IMPORTS, files={"file": ("contacts.csv", CSV)})
-    rows = {"contact_id": contact.json()["id"], "import_id": upload.json()["id"]}
-    rows["name"] = "networking"
+    rows = {
+        "contact_id": contact.json()["id"],
+        "other_id": other.json()["id"],
+        "import_id": upload.json()["id"],
+        "merge_id": await _merge(tenant),
+        "name": "networking",
+    }
     return {**rows, **await _people(tenant), **await _credentials(tenant)}
+
+
+async def _merge(tenant: Tenant) -> str:
+    one, other = [await tenant.client.post(CONTACTS, json={"first_name": name}) for name in ("One", "Other")]
+    body = {"other_id": other.json()["id"]}
+    return (await tenant.client.post(f"{CONTACTS}/{one.json()['id']}/merges", json=body)).json()["id"]
 
 
 async def _people(tenant: Tenant) -> dict[str, str]:

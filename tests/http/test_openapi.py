@@ -12,7 +12,7 @@ import httpx
 import jsonschema_rs
 import pytest
 import schemathesis
-from asking import CSV, Operation, existing_ids, operations, valid_body
+from asking import CSV, IMPORTS, Operation, existing_ids, operations, valid_body
 from msgspec import Struct
 from msgspec.structs import fields
 
@@ -198,11 +198,14 @@ async def _ask(operation: Operation, tenant: Tenant, anonymous: httpx.AsyncClien
         pair = (await anonymous.post("/api/v1/auth/login", json=login)).json()
         return await anonymous.post(operation.path(), json={"refresh_token": pair["refresh_token"]})
     body: dict[str, Any] = {}
+    if operation.id in {"update_import", "start_import"}:
+        draft = await tenant.client.post(IMPORTS, files={"file": ("contacts.csv", CSV)}, data={"start": "false"})
+        ids["import_id"] = draft.json()["id"]
     if operation.takes_files:
         body = {"files": {"file": ("contacts.csv", CSV)}}
     elif operation.takes_json:
         body = {"json": valid_body(operation) | _fitting(operation, tenant, ids)}
-    if operation.id == "list_import_errors":
+    if operation.id in {"list_import_errors", "list_import_rows", "revert_import"}:
         await tenant.run_jobs()
     return await tenant.client.request(operation.method, operation.path(ids), **body)
 
@@ -219,6 +222,8 @@ def _fitting(operation: Operation, tenant: Tenant, ids: Mapping[str, str]) -> di
         "change_password": {"current_password": PASSWORD, "new_password": f"another-{uuid4().hex}"},
         "enrol_totp": {"password": PASSWORD},
         "create_team": {"name": uuid4().hex},
+        "merge_contacts": {"other_id": ids["other_id"]},
+        "preview_merge": {"other_id": ids["other_id"]},
         "create_role": {"name": uuid4().hex},
         "grant_role": {"user_id": ids["user_id"], "role_id": ids["role_id"], "team_id": ids["team_id"]},
     }

@@ -50,6 +50,7 @@ async def schemathesis(address: str, tenant: Tenant, directory: Path, *options: 
     return run.returncode or 0, output.decode()
 
 
+@pytest.mark.timeout(400)
 async def test_schemathesis_finds_nothing(served: str, new_tenant: MakeTenant, tmp_path: Path) -> None:
     code, output = await schemathesis(served, await new_tenant(), tmp_path, "--exclude-operation-id=logout")
 

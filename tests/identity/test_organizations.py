@@ -34,7 +34,12 @@ async def test_the_settings_change_one_by_one(acme: Tenant) -> None:
 
     assert answer.status_code == 200, answer.text
     assert answer.json()["name"] == "Acme"
-    assert answer.json()["settings"] == {"time_zone": "Asia/Kolkata", "locale": "en", "currency": "INR"}
+    assert answer.json()["settings"] == {
+        "time_zone": "Asia/Kolkata",
+        "locale": "en",
+        "currency": "INR",
+        "country": None,
+    }
 
 
 async def test_a_time_zone_that_there_is_not_is_refused(acme: Tenant) -> None:

@@ -104,6 +104,12 @@ def _values(template: Any) -> Iterator[Any]:
 
 CONTACT = {"contact_id": Id("networking.contacts")}
 IMPORT = {"import_id": Id("networking.contact_imports")}
+PAIR = {
+    "contact_id": Id("networking.duplicate_pairs", "first_id"),
+    "other_id": Id("networking.duplicate_pairs", "second_id"),
+}
+SURVIVOR = {"contact_id": Id("networking.duplicate_pairs", "first_id")}
+OTHER = Id("networking.duplicate_pairs", "second_id")
 CONTACTS = "/api/v1/networking/contacts"
 IMPORTS = "/api/v1/networking/imports"
 FILLINGS = {
@@ -122,9 +128,28 @@ FILLINGS = {
         path=CONTACT, json={"interaction_type": "call", "interaction_date": "2026-03-01T09:30:00Z"}
     ),
     f"GET {CONTACTS}/{{contact_id:uuid}}/interactions": Filling(path=CONTACT),
+    f"GET {CONTACTS}/{{contact_id:uuid}}/duplicates": Filling(path=CONTACT, tells_of_none=True),
+    f"PUT {CONTACTS}/{{contact_id:uuid}}/not-duplicates/{{other_id:uuid}}": Filling(path=PAIR),
+    f"DELETE {CONTACTS}/{{contact_id:uuid}}/not-duplicates/{{other_id:uuid}}": Filling(path=PAIR),
+    "GET /api/v1/networking/duplicates": Filling(),
+    f"POST {CONTACTS}/{{contact_id:uuid}}/merges": Filling(path=SURVIVOR, json={"other_id": OTHER}),
+    f"POST {CONTACTS}/{{contact_id:uuid}}/merges/preview": Filling(path=SURVIVOR, json={"other_id": OTHER}),
+    "GET /api/v1/networking/merges": Filling(),
+    "POST /api/v1/networking/merges/{merge_id:uuid}/undo": Filling(
+        path={"merge_id": Id("networking.contact_merges")},
+        rows={"networking.contact_merges": {"undo_until": datetime(2999, 1, 1, tzinfo=UTC)}},
+    ),
+    "POST /api/v1/networking/duplicates/scan": Filling(),
     f"POST {IMPORTS}": Filling(files={"file": ("contacts.csv", b"first_name\nAda\n", "text/csv")}),
     f"GET {IMPORTS}/{{import_id:uuid}}": Filling(path=IMPORT),
     f"GET {IMPORTS}/{{import_id:uuid}}/errors": Filling(path=IMPORT),
+    f"GET {IMPORTS}/{{import_id:uuid}}/rows": Filling(path=IMPORT),
+    f"GET {IMPORTS}/{{import_id:uuid}}/errors.csv": Filling(path=IMPORT),
+    f"PATCH {IMPORTS}/{{import_id:uuid}}": Filling(path=IMPORT, json={"mode": "upsert"}),
+    f"POST {IMPORTS}/{{import_id:uuid}}/start": Filling(path=IMPORT),
+    f"POST {IMPORTS}/{{import_id:uuid}}/revert": Filling(
+        path=IMPORT, rows={"networking.contact_imports": {"state": "done"}}
+    ),
 }
 
 MEMBER = {"user_id": Id("core.memberships", "user_id")}

@@ -46,6 +46,8 @@ NO_TENANTS_BUSINESS = {"core.announcements"}
 """Platform tables that are the same to every tenant, and tell of none: counters by topic."""
 DEFINER_FUNCTIONS = {
     "networking.find_contacts(text[])": APP_ROLE,
+    "networking.find_matches(uuid[],text[],text[],text[])": APP_ROLE,
+    "networking.find_similar(uuid[])": APP_ROLE,
     "core.note_access(text,uuid,jsonb)": APP_ROLE,
     "core.audit()": OWNER_ROLE,
 }

@@ -179,6 +179,7 @@ async def test_another_organizations_rows_are_as_good_as_none(route: str, acme: 
     await nothing_comes_out(route, acme, globex)
 
 
+@pytest.mark.timeout(400)
 async def test_the_queries_alone_keep_organizations_apart(scratch: Runtime) -> None:
     """Row security is the second wall. With it down, the tenant predicate that every query carries must do."""
     async with owner_connection(scratch.settings.owner_url) as owner:

@@ -1,5 +1,7 @@
 """Row security on data: in every tenant table, one organization gets nowhere near another's rows."""
 
+from typing import Any
+
 import pytest
 from sqlalchemy import Table, insert, text
 from sqlalchemy.exc import IntegrityError
@@ -66,6 +68,33 @@ async def test_a_row_can_not_hang_on_another_organizations_row(
             async with database.session(context) as session:
                 with pytest.raises(IntegrityError, match="ForeignKeyViolation"):
                     await session.execute(insert(table).values(values | {column: referred}))
+
+
+async def test_the_duplicate_search_finds_only_ones_own(database: Database, acme: Tenant, globex: Tenant) -> None:
+    """It sees past row security as well: the same address in two organizations is nobody's business."""
+    contacts = next(table for table in tenant_tables() if table.fullname == "networking.contacts")
+    shared: dict[str, Any] = {
+        "email": "same@example.com",
+        "additional_emails": ["other@example.com"],
+        "phone_e164": "+442079460018",
+        "linkedin_key": "in/same",
+    }
+    async with database.system() as system:
+        rows = {
+            t.organization_id: await Rows(system, t.organization_id, mark="same").add(contacts, **shared)
+            for t in (acme, globex)
+        }
+    search = text("SELECT contact_id FROM networking.find_matches(:ids, :emails, :phones, :profiles)")
+    sought = {
+        "ids": [row["id"] for row in rows.values()],
+        "emails": ["same@example.com", "other@example.com"],
+        "phones": ["+442079460018"],
+        "profiles": ["in/same"],
+    }
+
+    for organization_id, row in rows.items():
+        async with database.session(TenantContext(organization_id=organization_id)) as session:
+            assert list(await session.scalars(search, sought)) == [row["id"]] * 5
 
 
 async def test_the_search_function_finds_only_ones_own(database: Database, acme: Tenant, globex: Tenant) -> None:

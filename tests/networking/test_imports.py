@@ -3,31 +3,12 @@
 from typing import Any
 
 import pytest
+from importing import IMPORTS, contacts, imported, upload
 from sqlalchemy import func, select
 
 from core.testing.tenants import Tenant
+from modules.networking.importing import taking
 from modules.networking.models import ContactImportChunk
-from modules.networking.services import imports
-
-IMPORTS = "/api/v1/networking/imports"
-CONTACTS = "/api/v1/networking/contacts"
-
-
-async def upload(tenant: Tenant, content: bytes, name: str = "contacts.csv") -> dict[str, Any]:
-    answer = await tenant.client.post(IMPORTS, files={"file": (name, content, "text/csv")})
-    assert answer.status_code == 202, answer.text
-    assert answer.headers["location"] == f"{IMPORTS}/{answer.json()['id']}"
-    return answer.json()
-
-
-async def imported(tenant: Tenant, content: bytes) -> dict[str, Any]:
-    job = await upload(tenant, content)
-    await tenant.run_jobs()
-    return (await tenant.client.get(f"{IMPORTS}/{job['id']}")).json()
-
-
-async def contacts(tenant: Tenant) -> list[dict[str, Any]]:
-    return (await tenant.client.get(CONTACTS, params={"sort": "first_name", "limit": 200})).json()["items"]
 
 
 async def test_an_import_is_queued_until_a_worker_takes_it(acme: Tenant) -> None:
@@ -109,16 +90,16 @@ async def test_a_header_alone_imports_nothing_and_is_done(acme: Tenant) -> None:
 async def test_a_run_that_dies_between_batches_goes_on_where_it_stopped(
     acme: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(imports, "BATCH_ROWS", 10)
-    take, calls = imports._take, []
+    monkeypatch.setattr(taking, "BATCH_ROWS", 10)
+    take, calls = taking.take, []
 
-    async def dying_take(ctx: Any, job: Any, batch: Any) -> None:
-        calls.append(batch[0].line)
-        await take(ctx, job, batch)
+    async def dying_take(ctx: Any, job: Any, planner: Any, rows: Any, **options: Any) -> None:
+        calls.append(rows[0].line)
+        await take(ctx, job, planner, rows, **options)
         if len(calls) == 3:
             raise ConnectionError("the worker is gone")
 
-    monkeypatch.setattr(imports, "_take", dying_take)
+    monkeypatch.setattr(taking, "take", dying_take)
     job = await upload(acme, b"first_name\n" + b"".join(b"Row%03d\n" % index for index in range(45)))
     await acme.run_jobs()
     halfway = (await acme.client.get(f"{IMPORTS}/{job['id']}")).json()

@@ -46,6 +46,10 @@ Search = Annotated[
         description="Words in name, company, title, e-mail",
     ),
 ]
+AllowDuplicate = Annotated[
+    bool,
+    QueryParameter(description="Take it although another contact has the address, number or profile (409 otherwise)"),
+]
 ContactSort = Literal[
     "created_at", "-created_at",
     "updated_at", "-updated_at",
@@ -59,8 +63,10 @@ InteractionSort = Literal["interaction_date", "-interaction_date", "created_at",
 
 
 @post("/contacts", operation_id="create_contact", summary="Add a contact", guards=[requires(WRITE)])
-async def create_contact(ctx: Ctx, data: JSONBody[ContactIn]) -> Response[ContactOut]:
-    contact = await contacts.create_contact(ctx, data)
+async def create_contact(
+    ctx: Ctx, data: JSONBody[ContactIn], allow_duplicate: AllowDuplicate = False
+) -> Response[ContactOut]:
+    contact = await contacts.create_contact(ctx, data, allow_duplicate=allow_duplicate)
     return tagged(contact_out(contact), version=contact.version, status_code=201)
 
 
@@ -117,17 +123,25 @@ async def export_contacts_csv(
 
 @get("/contacts/{contact_id:uuid}", operation_id="get_contact", summary="One contact", guards=[requires(READ)])
 async def get_contact(ctx: Ctx, contact_id: FromPath[UUID]) -> Response[ContactOut]:
+    """The id of a contact that was merged answers with the one that it was merged into; Content-Location says so."""
     contact = await contacts.find_contact(ctx, contact_id)
-    return tagged(contact_out(contact), version=contact.version)
+    answer = tagged(contact_out(contact), version=contact.version)
+    if contact.id != contact_id:
+        answer.headers["Content-Location"] = f"/api/v1/networking/contacts/{contact.id}"
+    return answer
 
 
 @patch(
     "/contacts/{contact_id:uuid}", operation_id="update_contact", summary="Change a contact", guards=[requires(WRITE)]
 )
 async def update_contact(
-    ctx: Ctx, contact_id: FromPath[UUID], data: JSONBody[ContactPatch], if_match: IfMatch = None
+    ctx: Ctx,
+    contact_id: FromPath[UUID],
+    data: JSONBody[ContactPatch],
+    if_match: IfMatch = None,
+    allow_duplicate: AllowDuplicate = False,
 ) -> Response[ContactOut]:
-    contact = await contacts.update_contact(ctx, contact_id, data, if_match=if_match)
+    contact = await contacts.update_contact(ctx, contact_id, data, if_match=if_match, allow_duplicate=allow_duplicate)
     return tagged(contact_out(contact), version=contact.version)
 
 
@@ -176,8 +190,8 @@ async def list_interactions(
     limit: Limit = DEFAULT_LIMIT,
     cursor: PageCursor = None,
 ) -> Response[Page[InteractionOut]]:
-    await contacts.find_contact(ctx, contact_id)
-    return json_bytes(await ctx.page(INTERACTIONS, sort=sort, limit=limit, cursor=cursor, contact_id=contact_id))
+    contact = await contacts.find_contact(ctx, contact_id)
+    return json_bytes(await ctx.page(INTERACTIONS, sort=sort, limit=limit, cursor=cursor, contact_id=contact.id))
 
 
 CONTACT_ROUTES = (

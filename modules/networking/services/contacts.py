@@ -9,77 +9,121 @@ from sqlalchemy import select
 
 from core.sdk import Conflict, Ctx, NotFound, check_if_match, clock
 from modules.networking.contract import ContactCreated, ContactDeleted, ContactRestored, ContactUpdated
+from modules.networking.keys import keys_of, linkedin_key, phone_key
 from modules.networking.models import Contact
 from modules.networking.schemas import ContactIn, ContactPatch
+from modules.networking.services.duplicates import refuse_duplicates
 
 RENAMED = {"metadata": "metadata_"}
 """Fields whose column can't bear their name in Python."""
+MERGE_DEPTH = 50
+"""Merges in a row that an old id is followed through."""
 
 
-def contact_values(data: ContactIn) -> dict[str, Any]:
-    """The columns of a new contact. An address is stored in lower case: it is the same person in any case."""
-    values = {RENAMED.get(name, name): value for name, value in msgspec.structs.asdict(data).items()}
-    if data.email is not None:
-        values["email"] = data.email.lower()
+def stored(data: ContactIn | ContactPatch) -> dict[str, Any]:
+    """The columns that are sent. An address is stored in lower case: it is the same person in any case."""
+    sent = {name: value for name, value in msgspec.structs.asdict(data).items() if value is not UNSET}
+    values = {RENAMED.get(name, name): value for name, value in sent.items()}
+    if values.get("email"):
+        values["email"] = values["email"].lower()
+    if values.get("additional_emails"):
+        values["additional_emails"] = list(dict.fromkeys(map(str.lower, values["additional_emails"])))
     return values
 
 
-async def create_contact(ctx: Ctx, data: ContactIn) -> Contact:
-    contact = Contact(**contact_values(data), created_by=ctx.user_id, updated_by=ctx.user_id)
+async def identified(ctx: Ctx, values: dict[str, Any]) -> dict[str, Any]:
+    """The columns, and those that are made of them: what the number and the profile are, however they are written."""
+    if "phone" in values:
+        phone: str | None = values["phone"]
+        at_home = phone is not None and not phone.strip().startswith("+")
+        values["phone_e164"] = phone_key(phone, await country_of(ctx) if at_home else None)
+    if "linkedin_url" in values:
+        values["linkedin_key"] = linkedin_key(values["linkedin_url"])
+    return values
+
+
+async def country_of(ctx: Ctx) -> str | None:
+    """Where the organization's numbers without a country code are at home."""
+    return (await ctx.organization_settings()).get("country")
+
+
+async def create_contact(ctx: Ctx, data: ContactIn, *, allow_duplicate: bool = False) -> Contact:
+    """Raises `Conflict` (`duplicate-contact`) where somebody has its address, number or profile already."""
+    values = await identified(ctx, stored(data))
+    if not allow_duplicate:
+        await refuse_duplicates(ctx, keys_of(values))
+    contact = Contact(**values, created_by=ctx.user_id, updated_by=ctx.user_id)
     ctx.db.add(contact)
     await ctx.db.flush()
     ctx.emit(ContactCreated(contact_id=contact.id))
     return contact
 
 
-async def find_contact(ctx: Ctx, contact_id: UUID, *, deleted: bool = False) -> Contact:
-    """Raises `NotFound` where there is none in this organization, or it is deleted (or, with `deleted`, is not)."""
-    contact = await ctx.db.scalar(
-        select(Contact).where(
-            Contact.organization_id == ctx.organization_id,
-            Contact.id == contact_id,
-            Contact.is_deleted == deleted,
-        )
-    )
-    if contact is None:
+async def find_contact(ctx: Ctx, contact_id: UUID) -> Contact:
+    """The contact, or the one that it was merged into. Raises `NotFound` where there is none, or it is deleted."""
+    contact = await _contact(ctx, contact_id)
+    for _ in range(MERGE_DEPTH):
+        if contact is None or contact.merged_into is None:
+            break
+        contact = await _contact(ctx, contact.merged_into)
+    if contact is None or contact.is_deleted:
         raise NotFound("There is no such contact")
     return contact
 
 
-async def update_contact(ctx: Ctx, contact_id: UUID, data: ContactPatch, *, if_match: str | None) -> Contact:
-    """Raises `PreconditionFailed` where the contact changed since the client read it."""
+async def _contact(ctx: Ctx, contact_id: UUID) -> Contact | None:
+    return await ctx.db.scalar(
+        select(Contact).where(Contact.organization_id == ctx.organization_id, Contact.id == contact_id)
+    )
+
+
+async def update_contact(
+    ctx: Ctx, contact_id: UUID, data: ContactPatch, *, if_match: str | None, allow_duplicate: bool = False
+) -> Contact:
+    """Raises `PreconditionFailed` where the contact changed since the client read it, and `Conflict`
+    (`duplicate-contact`) where somebody else has the address, number or profile that it would get."""
     contact = await find_contact(ctx, contact_id)
     check_if_match(if_match, contact.version)
-    changed: list[str] = []
-    for name, value in msgspec.structs.asdict(data).items():
-        if value is UNSET:
-            continue
-        column = RENAMED.get(name, name)
-        stored = value.lower() if name == "email" and value is not None else value
-        if getattr(contact, column) != stored:
-            setattr(contact, column, stored)
-            changed.append(name)
-    if changed:
-        contact.updated_by = ctx.user_id
-        await ctx.db.flush()
-        ctx.emit(ContactUpdated(contact_id=contact.id, changed=changed))
+    values = await identified(ctx, stored(data))
+    known = set(keys_of(_identity(contact)))
+    changed = [name for name, value in values.items() if getattr(contact, name) != value]
+    for name in changed:
+        setattr(contact, name, values[name])
+    if not changed:
+        return contact
+    with ctx.db.no_autoflush:
+        if not allow_duplicate:
+            await refuse_duplicates(ctx, set(keys_of(_identity(contact))) - known, besides=contact.id)
+    contact.updated_by = ctx.user_id
+    await ctx.db.flush()
+    fields = [name.rstrip("_") for name in changed if name not in {"phone_e164", "linkedin_key"}]
+    ctx.emit(ContactUpdated(contact_id=contact.id, changed=fields))
     return contact
 
 
+def _identity(contact: Contact) -> dict[str, Any]:
+    return {name: getattr(contact, name) for name in ("email", "additional_emails", "phone_e164", "linkedin_key")}
+
+
 async def delete_contact(ctx: Ctx, contact_id: UUID, *, if_match: str | None) -> None:
+    """By its own id alone: a program that deletes what it knows as merged must not take the other one with it."""
     contact = await find_contact(ctx, contact_id)
+    if contact.id != contact_id:
+        raise Conflict("It was merged into another contact", code="merged", conflicts_with=[contact.id])
     check_if_match(if_match, contact.version)
     contact.is_deleted, contact.deleted_at, contact.updated_by = True, clock.now(), ctx.user_id
     ctx.emit(ContactDeleted(contact_id=contact.id))
 
 
 async def restore_contact(ctx: Ctx, contact_id: UUID) -> Contact:
-    """Raises `Conflict` where the contact is not deleted, and `NotFound` where there never was one."""
-    contact = await ctx.db.scalar(
-        select(Contact).where(Contact.organization_id == ctx.organization_id, Contact.id == contact_id)
-    )
+    """Raises `Conflict` where the contact is not deleted or is merged, and `NotFound` where there never was one."""
+    contact = await _contact(ctx, contact_id)
     if contact is None:
         raise NotFound("There is no such contact")
+    if contact.merged_into is not None:
+        raise Conflict(
+            "It was merged into another contact: undo that", code="merged", conflicts_with=[contact.merged_into]
+        )
     if not contact.is_deleted:
         raise Conflict("The contact is not deleted", code="not-deleted")
     contact.is_deleted, contact.deleted_at, contact.updated_by = False, None, ctx.user_id

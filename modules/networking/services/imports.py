@@ -1,42 +1,63 @@
-"""Imports: take a file in, then turn its rows into contacts in the background.
+"""Imports: take a file in, say how it is to be read, start it, and take it back.
 
-The upload is stored in the transaction that answers 202, so the job can never be without its file. The job works in
-batches; each commits its contacts, its errors and its place in the file together, so a run that is killed goes on
-from its last batch and no row counts twice.
+The upload is stored in the transaction that answers 202, so the job can never be without its file. What the job does
+is in `importing`.
 """
 
-from itertools import batched
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select
+import msgspec
+from msgspec import UNSET
+from sqlalchemy import insert, select
 
-from core.sdk import Ctx, Invalid, NotFound, UploadFile, clock, new_id
-from modules.networking.contract import ContactsImported
-from modules.networking.csv_reading import CsvRow, UnreadableFile, decode, read_rows
-from modules.networking.models import Contact, ContactImport, ContactImportChunk, ContactImportError
-from modules.networking.services.contacts import contact_values
+from core.sdk import Conflict, Ctx, Invalid, NotFound, UploadFile, check_if_match, clock, new_id
+from modules.networking.importing.detection import Detected, Detector
+from modules.networking.importing.records import UnreadableFile
+from modules.networking.models import ContactImport, ContactImportChunk, ContactImportError
+from modules.networking.schemas import ImportPatch, ImportUpload
 from modules.networking.values import ImportState
 
 CHUNK_BYTES = 1_048_576
+"""All chunks of a file but its last are this long, so the place of a byte tells its chunk."""
 MAX_FILE_BYTES = 64 * 1_048_576
-BATCH_ROWS = 500
 SHOWN_ERRORS = 100
 NAME_LENGTH = 200
+REVERTIBLE = frozenset({ImportState.DONE, ImportState.FAILED})
 
 
-async def start_import(ctx: Ctx, file: UploadFile) -> ContactImport:
-    """Store the file; the caller enqueues the job. Raises `Invalid` for an empty file."""
+async def upload_import(ctx: Ctx, data: ImportUpload) -> ContactImport:
+    """Store the file and find out what it is; where it is queued, the caller enqueues the job.
+
+    Raises `Invalid` for an empty file. One that can't be read is kept as an import that failed, with its reason.
+    """
     job = ContactImport(
         id=new_id(),
         created_by=ctx.user_id,
-        file_name=_plain(file.filename)[:NAME_LENGTH] or "contacts.csv",
+        file_name=_plain(data.file.filename)[:NAME_LENGTH] or "contacts.csv",
         file_bytes=0,
+        state=ImportState.QUEUED if data.start == "true" else ImportState.DRAFT,
+        mode=data.mode,
+        match_key=data.match_key,
+        duplicates=data.duplicates,
+        dry_run=data.dry_run == "true",
     )
     ctx.db.add(job)
     await ctx.db.flush()
+    detector = Detector()
+    await _store(ctx, job, data.file, detector)
+    try:
+        _describe(job, detector.found())
+    except UnreadableFile as error:
+        job.state, job.reason, job.finished_at = ImportState.FAILED, error.detail, clock.now()
+    await ctx.db.flush()
+    return job
+
+
+async def _store(ctx: Ctx, job: ContactImport, file: UploadFile, detector: Detector) -> None:
     ordinal = 0
     while content := await file.read(CHUNK_BYTES):
+        detector.feed(content)
         await ctx.db.execute(
             insert(ContactImportChunk).values(
                 organization_id=ctx.organization_id, id=new_id(), import_id=job.id, ordinal=ordinal, content=content
@@ -46,8 +67,14 @@ async def start_import(ctx: Ctx, file: UploadFile) -> ContactImport:
         job.file_bytes += len(content)
     if job.file_bytes == 0:
         raise Invalid("The file is empty", code="empty-file")
-    await ctx.db.flush()
-    return job
+
+
+def _describe(job: ContactImport, found: Detected) -> None:
+    job.format, job.source = found.format, found.source
+    job.encoding, job.delimiter = found.encoding, found.delimiter
+    job.columns, job.fields = found.columns, [field or "" for field in found.fields]
+    job.first_byte = job.bytes_done = found.offset
+    job.first_line = job.next_line = found.line
 
 
 def _plain(name: str) -> str:
@@ -56,10 +83,11 @@ def _plain(name: str) -> str:
     return "".join(character for character in last if character.isprintable()).lstrip(".")
 
 
-async def find_import(ctx: Ctx, import_id: UUID) -> ContactImport:
-    job = await ctx.db.scalar(
-        select(ContactImport).where(ContactImport.organization_id == ctx.organization_id, ContactImport.id == import_id)
+async def find_import(ctx: Ctx, import_id: UUID, *, lock: bool = False) -> ContactImport:
+    statement = select(ContactImport).where(
+        ContactImport.organization_id == ctx.organization_id, ContactImport.id == import_id
     )
+    job = await ctx.db.scalar(statement.with_for_update() if lock else statement)
     if job is None:
         raise NotFound("There is no such import")
     return job
@@ -75,72 +103,44 @@ async def first_errors(ctx: Ctx, import_id: UUID) -> list[ContactImportError]:
     return list(errors)
 
 
-async def run_import(ctx: Ctx, import_id: UUID) -> None:
-    """The job: go on where the last run stopped, until every row is a contact or an error."""
-    job = await find_import(ctx, import_id)
-    if job.state in {ImportState.DONE, ImportState.FAILED}:
-        return
-    try:
-        rows = list(read_rows(decode(await _content_of(ctx, import_id))))
-    except UnreadableFile as error:
-        await _end(ctx, job, ImportState.FAILED, reason=error.detail)
-        return
-    job.state, job.rows_total = ImportState.RUNNING, len(rows)
-    job.started_at = job.started_at or clock.now()
-    await ctx.checkpoint()
-    for batch in batched(rows[job.rows_done :], BATCH_ROWS):
-        await _take(ctx, job, batch)
-        await ctx.checkpoint()
-    await _end(ctx, job, ImportState.DONE)
-    ctx.emit(ContactsImported(import_id=job.id, created=job.rows_created, failed=job.rows_failed))
-
-
-async def _content_of(ctx: Ctx, import_id: UUID) -> bytes:
-    chunks = await ctx.db.scalars(
-        select(ContactImportChunk.content)
-        .where(ContactImportChunk.organization_id == ctx.organization_id, ContactImportChunk.import_id == import_id)
-        .order_by(ContactImportChunk.ordinal)
-    )
-    return b"".join(chunks)
-
-
-async def _take(ctx: Ctx, job: ContactImport, batch: tuple[CsvRow, ...]) -> None:
-    contacts = [_of_import(ctx, job) | contact_values(row.contact) for row in batch if row.contact is not None]
-    errors: list[dict[str, Any]] = [
-        {
-            "organization_id": ctx.organization_id,
-            "id": new_id(),
-            "import_id": job.id,
-            "line": row.line,
-            "column": error.field,
-            "code": error.code,
-            "reason": error.message,
-        }
-        for row in batch
-        for error in row.errors
-    ]
-    if contacts:
-        await ctx.db.execute(insert(Contact), contacts)
-    if errors:
-        await ctx.db.execute(insert(ContactImportError), errors)
-    job.rows_done += len(batch)
-    job.rows_created += len(contacts)
-    job.rows_failed += len(batch) - len(contacts)
-
-
-def _of_import(ctx: Ctx, job: ContactImport) -> dict[str, Any]:
-    return {
-        "organization_id": ctx.organization_id,
-        "id": new_id(),
-        "created_by": job.created_by,
-        "updated_by": job.created_by,
+async def update_import(ctx: Ctx, import_id: UUID, data: ImportPatch, *, if_match: str | None) -> ContactImport:
+    """Raises `Conflict` where it is no draft any more, or the mapping names a column that the file has not."""
+    job = await _draft(ctx, import_id, if_match=if_match)
+    changes: dict[str, Any] = {
+        name: value for name, value in msgspec.structs.asdict(data).items() if value is not UNSET
     }
+    mapping = changes.pop("mapping", {})
+    if unknown := [name for name in mapping if name not in job.columns]:
+        raise Conflict(f"The file has no column {unknown[0]!r}", code="no-such-column")
+    if mapping:
+        job.fields = [mapping.get(name, field) or "" for name, field in zip(job.columns, job.fields, strict=True)]
+    for name, value in changes.items():
+        setattr(job, name, value)
+    await ctx.db.flush()
+    return job
 
 
-async def _end(ctx: Ctx, job: ContactImport, state: ImportState, *, reason: str | None = None) -> None:
-    job.state, job.reason, job.finished_at = state, reason, clock.now()
-    await ctx.db.execute(
-        delete(ContactImportChunk)
-        .where(ContactImportChunk.organization_id == ctx.organization_id, ContactImportChunk.import_id == job.id)
-        .execution_options(synchronize_session=False)
-    )
+async def start_import(ctx: Ctx, import_id: UUID) -> ContactImport:
+    """The caller enqueues the job. Raises `Conflict` where it is no draft any more."""
+    job = await _draft(ctx, import_id)
+    job.state = ImportState.QUEUED
+    await ctx.db.flush()
+    return job
+
+
+async def _draft(ctx: Ctx, import_id: UUID, *, if_match: str | None = None) -> ContactImport:
+    job = await find_import(ctx, import_id, lock=True)
+    check_if_match(if_match, job.version)
+    if job.state != ImportState.DRAFT:
+        raise Conflict("The import has been started", code="not-a-draft")
+    return job
+
+
+async def begin_revert(ctx: Ctx, import_id: UUID) -> ContactImport:
+    """The caller enqueues the job. Raises `Conflict` where there is nothing to take back, or it is still running."""
+    job = await find_import(ctx, import_id, lock=True)
+    if job.dry_run or job.state not in REVERTIBLE:
+        raise Conflict("Only an import that is over and has written something can be reverted", code="not-revertible")
+    job.state = ImportState.REVERTING
+    await ctx.db.flush()
+    return job

@@ -1,0 +1,171 @@
+"""A row of a file as values of a contact, judged by the rules of the API."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from core.sdk import Email, FieldError, LongText, OptionalText, Phone, ShortText, Url, field_errors
+from modules.networking.exporting import FORMULA_STARTS
+from modules.networking.importing.records import Record
+from modules.networking.keys import Key, keys_of, linkedin_key, phone_key
+from modules.networking.schemas import MAX_EMAILS
+from modules.networking.values import Consent, ContactStatus, ContactType, ImportField, Priority
+
+SEVERAL = re.compile(r"\s*(?::::|[;,])\s*")
+"""What stands between addresses in one cell: Google writes ` ::: `, HubSpot `;`."""
+EXTENSION = re.compile(r"\s*(?:ext\.?|extension)\s*", re.IGNORECASE)
+UNSEEN = re.compile("[\u00a0\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+"""Marks that programs put around numbers and nobody sees."""
+CLOSED = frozenset({ImportField.CONTACT_TYPE, ImportField.STATUS, ImportField.PRIORITY, ImportField.MARKETING_CONSENT})
+YES = frozenset({"true", "yes", "1", "ja"})
+VCARD_VERSIONS = frozenset({"3.0", "4.0"})
+
+
+class RowValues(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a row says of a contact. An empty cell says nothing, so it never empties what is stored."""
+
+    id: UUID | UnsetType = UNSET
+    first_name: ShortText | UnsetType = UNSET
+    last_name: OptionalText | UnsetType = UNSET
+    email: Email | UnsetType = UNSET
+    additional_emails: list[Email] | UnsetType = UNSET
+    phone: Phone | UnsetType = UNSET
+    company: OptionalText | UnsetType = UNSET
+    job_title: OptionalText | UnsetType = UNSET
+    linkedin_url: Url | UnsetType = UNSET
+    bio: LongText | UnsetType = UNSET
+    avatar_url: Url | UnsetType = UNSET
+    contact_type: ContactType | UnsetType = UNSET
+    status: ContactStatus | UnsetType = UNSET
+    priority: Priority | UnsetType = UNSET
+    business_type: OptionalText | UnsetType = UNSET
+    network_type: OptionalText | UnsetType = UNSET
+    industry: OptionalText | UnsetType = UNSET
+    notes: LongText | UnsetType = UNSET
+    marketing_consent: Consent | UnsetType = UNSET
+
+
+class Row(Struct, kw_only=True):
+    """A row that was read: columns of a contact with their values, or what is wrong with them."""
+
+    line: int
+    cells: list[str]
+    contact_id: UUID | None = None
+    """What the file says that the contact's id is."""
+    values: dict[str, Any] = {}
+    keys: list[Key] = []
+    errors: list[FieldError] = []
+    """`field` is the column's name as the file has it."""
+
+
+class RowReader:
+    """Makes rows of one file's records. `country` is where phone numbers without a country code are at home."""
+
+    def __init__(
+        self, *, columns: Sequence[str], fields: Sequence[ImportField | None], is_vcard: bool, country: str | None
+    ) -> None:
+        self._columns = columns
+        self._mapped = [(index, field) for index, field in enumerate(fields) if field is not None]
+        self._names = {field.value: columns[index] for index, field in reversed(self._mapped)}
+        self._is_vcard = is_vcard
+        self._country = country
+
+    def read(self, record: Record) -> Row:
+        row = Row(line=record.line, cells=record.cells)
+        if len(record.cells) > len(self._columns):
+            message = f"The row has {len(record.cells)} values and the header {len(self._columns)}"
+            row.errors = [FieldError(field="", code="width", message=message)]
+        elif self._is_vcard and record.cells[0] not in VCARD_VERSIONS:
+            message = "Expected a card of version 3.0 or 4.0"
+            row.errors = [FieldError(field="VERSION", code="version", message=message)]
+        else:
+            self._fill(row, self._said(record.cells))
+        return row
+
+    def name_of(self, field: str) -> str:
+        """The column that fills a field, as the file names it."""
+        field = field.partition(".")[0]
+        other = {"additional_emails": ImportField.EMAIL, "first_name": ImportField.FULL_NAME}.get(field, field)
+        return self._names.get(field) or self._names.get(other, field)
+
+    def _fill(self, row: Row, said: dict[str, Any]) -> None:
+        try:
+            read = msgspec.convert(said, RowValues)
+        except msgspec.ValidationError:
+            errors = {self.name_of(error.field): error for error in field_errors(said, RowValues)}
+            row.errors = [FieldError(field=n, code=error.code, message=error.message) for n, error in errors.items()]
+            return
+        values = {name: value for name in RowValues.__struct_fields__ if (value := getattr(read, name)) is not UNSET}
+        row.contact_id = values.pop("id", None)
+        if "phone" in values:
+            values["phone_e164"] = phone_key(values["phone"], self._country)
+        if "linkedin_url" in values:
+            values["linkedin_key"] = linkedin_key(values["linkedin_url"])
+        row.values = values
+        row.keys = keys_of(values)
+
+    def _said(self, cells: Sequence[str]) -> dict[str, Any]:
+        said: dict[str, Any] = {}
+        emails: list[str] = []
+        for index, field in self._mapped:
+            text = _disarmed(cells[index].strip()) if index < len(cells) else ""
+            if not text:
+                continue
+            match field:
+                case ImportField.EMAIL:
+                    emails += [address.lower() for address in SEVERAL.split(text) if address]
+                case ImportField.FULL_NAME:
+                    said.setdefault("full_name", text)
+                case ImportField.WEBSITE:
+                    if linkedin_key(url := _url(text)):
+                        said.setdefault("linkedin_url", url)
+                case ImportField.OPTED_OUT:
+                    if text.lower() in YES:
+                        said["marketing_consent"] = Consent.WITHDRAWN.value
+                case _:
+                    said.setdefault(field.value, _written(field, text))
+        _name(said)
+        if emails:
+            first, *others = dict.fromkeys(emails)
+            said["email"] = first
+            said |= {"additional_emails": others[: MAX_EMAILS - 1]} if others else {}
+        return said
+
+
+def _name(said: dict[str, Any]) -> None:
+    """`Okafor, Ada` and `Ada Okafor`, where the file has no columns for the two."""
+    whole = said.pop("full_name", None)
+    if not whole or "first_name" in said:
+        return
+    if "," in whole:
+        last, _, first = whole.partition(",")
+    else:
+        first, _, last = whole.partition(" ")
+    said["first_name"] = first.strip() or whole
+    if last.strip():
+        said.setdefault("last_name", last.strip())
+
+
+def _written(field: ImportField, text: str) -> str:
+    """What people and programs write, as the API takes it."""
+    if field in CLOSED:
+        return text.lower().replace(" ", "_")
+    if field is ImportField.PHONE:
+        return EXTENSION.sub(" x", UNSEEN.sub(" ", text.split(":::", maxsplit=1)[0])).strip()
+    if field in {ImportField.LINKEDIN_URL, ImportField.AVATAR_URL}:
+        return _url(text)
+    return text
+
+
+def _url(text: str) -> str:
+    text = text.split(" ::: ", maxsplit=1)[0]
+    return text if "://" in text or ":" in text.split("/")[0] else f"https://{text}"
+
+
+def _disarmed(text: str) -> str:
+    """Our own export puts an apostrophe before what a spreadsheet would run; here it goes again."""
+    return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA_STARTS) else text

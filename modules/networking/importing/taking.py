@@ -1,0 +1,202 @@
+"""The import's job: go on where the last run stopped, until every row is a contact, a change, or told why not.
+
+The job works in batches; each commits its contacts, its report and its place in the file together, so a run that is
+killed goes on from its last batch and no row counts twice. A dry run takes the same way and leaves out the two
+statements that write contacts; as it has to remember its earlier rows, one that is killed begins anew.
+"""
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, select
+
+from core.sdk import Ctx, clock
+from modules.networking.contract import ContactsImported
+from modules.networking.importing import writing
+from modules.networking.importing.planning import Decision, Planner, Values, updated
+from modules.networking.importing.records import CsvRecords, Records, UnreadableFile
+from modules.networking.importing.rows import Row, RowReader
+from modules.networking.importing.vcards import VcardRecords
+from modules.networking.keys import Key
+from modules.networking.models import Contact, ContactImport, ContactImportChunk, ContactImportError, ContactImportRow
+from modules.networking.services.contacts import country_of
+from modules.networking.services.duplicates import Match, claim_all_keys, find_matches
+from modules.networking.services.imports import CHUNK_BYTES, find_import
+from modules.networking.values import (
+    DuplicatePolicy,
+    ImportField,
+    ImportFormat,
+    ImportMode,
+    ImportState,
+    MatchKey,
+    RowOutcome,
+)
+
+BATCH_ROWS = 500
+MAX_ROWS = 250_000
+NAMES = {ImportField.FIRST_NAME, ImportField.FULL_NAME}
+STORED = (Contact.id, Contact.version, *(getattr(Contact, name) for name in (*writing.TAKEN, *writing.STAMPS)))
+
+
+async def run_import(ctx: Ctx, import_id: UUID) -> None:
+    job = await find_import(ctx, import_id)
+    if job.state not in {ImportState.QUEUED, ImportState.RUNNING}:
+        return
+    if job.dry_run and job.rows_done:
+        await _begin_anew(ctx, job)
+    job.state, job.started_at = ImportState.RUNNING, job.started_at or clock.now()
+    await ctx.checkpoint()
+    try:
+        await _take_all(ctx, job)
+    except UnreadableFile as error:
+        await _end(ctx, job, ImportState.FAILED, reason=error.detail)
+        return
+    job.rows_total = job.rows_done
+    await _end(ctx, job, ImportState.DONE)
+    if not job.dry_run:
+        ctx.emit(
+            ContactsImported(
+                import_id=job.id,
+                created=job.rows_created,
+                updated=job.rows_updated,
+                skipped=job.rows_skipped,
+                failed=job.rows_failed,
+            )
+        )
+
+
+async def _take_all(ctx: Ctx, job: ContactImport) -> None:
+    fields = [ImportField(field) if field else None for field in job.fields]
+    if job.mode != ImportMode.UPDATE and not NAMES & set(fields):
+        raise UnreadableFile("The header line names no column for the first name")
+    reader = RowReader(
+        columns=job.columns, fields=fields, is_vcard=job.format == ImportFormat.VCARD, country=await country_of(ctx)
+    )
+    planner = Planner(
+        mode=ImportMode(job.mode), match_key=MatchKey(job.match_key), duplicates=DuplicatePolicy(job.duplicates)
+    )
+    async for rows, place in _batches(ctx, job, reader):
+        if job.rows_done + len(rows) > MAX_ROWS:
+            raise UnreadableFile(f"The file has more than {MAX_ROWS} rows: split it")
+        await take(ctx, job, planner, rows, name_column=reader.name_of(ImportField.FIRST_NAME))
+        job.bytes_done, job.next_line = place
+        await ctx.checkpoint()
+
+
+async def _batches(ctx: Ctx, job: ContactImport, reader: RowReader) -> AsyncIterator[tuple[list[Row], tuple[int, int]]]:
+    """Rows as they are read, a batch at a time, off the event loop; and where to go on behind them."""
+    records = _records(job)
+
+    def read() -> list[Row]:
+        return [reader.read(record) for record in records.take(BATCH_ROWS)]
+
+    rows: list[Row] = []
+    async for content in _content(ctx, job):
+        await asyncio.to_thread(records.feed, content, final=not content)
+        while rows := await asyncio.to_thread(read):
+            yield rows, records.place
+    job.bytes_done, job.next_line = records.place
+
+
+def _records(job: ContactImport) -> Records:
+    if job.format == ImportFormat.VCARD:
+        return VcardRecords(encoding=job.encoding, offset=job.bytes_done, line=job.next_line)
+    return CsvRecords(encoding=job.encoding, delimiter=job.delimiter, offset=job.bytes_done, line=job.next_line)
+
+
+async def _content(ctx: Ctx, job: ContactImport) -> AsyncIterator[bytes]:
+    """The file from `bytes_done` on, piece by piece, and nothing at its end."""
+    ordinal, skipped = divmod(job.bytes_done, CHUNK_BYTES)
+    while content := await ctx.db.scalar(
+        select(ContactImportChunk.content).where(
+            ContactImportChunk.organization_id == ctx.organization_id,
+            ContactImportChunk.import_id == job.id,
+            ContactImportChunk.ordinal == ordinal,
+        )
+    ):
+        yield content[skipped:]
+        ordinal, skipped = ordinal + 1, 0
+    yield b""
+
+
+async def take(ctx: Ctx, job: ContactImport, planner: Planner, rows: Sequence[Row], *, name_column: str) -> None:
+    """One batch. Contacts that may be changed are locked first, so what is remembered of them is what was there."""
+    if not job.dry_run:
+        await claim_all_keys(ctx)
+    matches: defaultdict[Key, list[Match]] = defaultdict(list)
+    for match in await find_matches(ctx, (key for row in rows for key in planner.keys_of(row))):
+        matches[match.key].append(match)
+    stored = await _stored(ctx, job, matches) if planner.changes_contacts else {}
+    decisions = [planner.decide(row, matches, stored, name_column=name_column) for row in rows]
+    counts = Counter(decision.outcome for decision in decisions)
+    if job.dry_run:
+        _forget_what_is_not_there(planner, decisions)
+        await writing.report(ctx, job, decisions, before={}, versions={})
+    else:
+        await _write(ctx, job, decisions, stored)
+    job.rows_done += len(rows)
+    job.rows_created += counts[RowOutcome.CREATED]
+    job.rows_updated += counts[RowOutcome.UPDATED]
+    job.rows_skipped += counts[RowOutcome.SKIPPED]
+    job.rows_failed += counts[RowOutcome.FAILED]
+
+
+def _forget_what_is_not_there(planner: Planner, decisions: Sequence[Decision]) -> None:
+    """Nobody should look for a contact that only a real run would have made."""
+    for decision in decisions:
+        if decision.contact_id in planner.created:
+            decision.contact_id = None
+
+
+async def _write(ctx: Ctx, job: ContactImport, decisions: Sequence[Decision], stored: Mapping[UUID, Values]) -> None:
+    made: dict[UUID, Values] = {}
+    changed: dict[UUID, Values] = {}
+    versions: dict[UUID, int] = {}
+    for decision in decisions:
+        contact_id, said = decision.contact_id, decision.row.values
+        if contact_id is None or decision.outcome not in {RowOutcome.CREATED, RowOutcome.UPDATED}:
+            continue
+        if decision.outcome is RowOutcome.CREATED:
+            made[contact_id], versions[contact_id] = said, 1
+        elif contact_id in made:
+            made[contact_id] = updated(writing.DEFAULTS | made[contact_id], said)
+        else:
+            changed[contact_id] = updated(changed.get(contact_id) or stored[contact_id], said)
+    changed = {key: values for key, values in changed.items() if values != stored[key]}
+    before = {key: {name: stored[key][name] for name in (*writing.TAKEN, *writing.STAMPS)} for key in changed}
+    versions |= {key: stored[key]["version"] + 1 for key in changed}
+    await writing.insert_contacts(ctx, job, made)
+    await writing.update_contacts(ctx, {key: writing.stamped(job, values) for key, values in changed.items()})
+    await writing.report(ctx, job, decisions, before=before, versions=versions)
+
+
+async def _stored(ctx: Ctx, job: ContactImport, matches: Mapping[Key, Sequence[Match]]) -> dict[UUID, Values]:
+    ids = {match.contact_id for found in matches.values() for match in found if not match.is_deleted}
+    if not ids:
+        return {}
+    statement: Any = (
+        select(*STORED).where(Contact.organization_id == ctx.organization_id, Contact.id.in_(ids)).order_by(Contact.id)
+    )
+    found = await ctx.db.execute(statement if job.dry_run else statement.with_for_update())
+    return {row.id: dict(row._mapping) for row in found}  # pyright: ignore[reportPrivateUsage]
+
+
+async def _begin_anew(ctx: Ctx, job: ContactImport) -> None:
+    for model in (ContactImportRow, ContactImportError):
+        await ctx.db.execute(
+            delete(model).where(model.organization_id == ctx.organization_id, model.import_id == job.id)
+        )
+    job.bytes_done, job.next_line = job.first_byte, job.first_line
+    job.rows_done = job.rows_created = job.rows_updated = job.rows_skipped = job.rows_failed = 0
+
+
+async def _end(ctx: Ctx, job: ContactImport, state: ImportState, *, reason: str | None = None) -> None:
+    job.state, job.reason, job.finished_at = state, reason, clock.now()
+    await ctx.db.execute(
+        delete(ContactImportChunk)
+        .where(ContactImportChunk.organization_id == ctx.organization_id, ContactImportChunk.import_id == job.id)
+        .execution_options(synchronize_session=False)
+    )

@@ -1,0 +1,94 @@
+"""Exact duplicates: contacts that share an address, a number or a profile.
+
+Contacts in the trash count too, so that one who was deleted is restored rather than written anew; those that were
+merged count as the contact that they were merged into.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable
+from uuid import UUID
+
+from msgspec import Struct
+from sqlalchemy import ARRAY, BigInteger, Boolean, Text, Uuid, bindparam, column, func, select
+
+from core.sdk import Conflict, Ctx, FieldError
+from modules.networking.keys import Key
+
+FIELD_OF_KIND = {"email": "email", "phone": "phone", "linkedin": "linkedin_url", "id": "id"}
+MATCHES = func.networking.find_matches(
+    bindparam("ids", type_=ARRAY(Uuid)),
+    bindparam("emails", type_=ARRAY(Text)),
+    bindparam("phones", type_=ARRAY(Text)),
+    bindparam("profiles", type_=ARRAY(Text)),
+).table_valued(column("kind", Text), column("value", Text), column("contact_id", Uuid), column("is_deleted", Boolean))
+FIND_MATCHES = select(MATCHES.c.kind, MATCHES.c.value, MATCHES.c.contact_id, MATCHES.c.is_deleted).order_by(
+    MATCHES.c.is_deleted, MATCHES.c.contact_id
+)
+LOCK_KEYS = select(func.pg_advisory_xact_lock(func.unnest(bindparam("keys", type_=ARRAY(BigInteger)))))
+
+
+class Match(Struct, frozen=True, kw_only=True):
+    """A contact that has the key."""
+
+    key: Key
+    contact_id: UUID
+    is_deleted: bool
+
+
+async def find_matches(ctx: Ctx, keys: Iterable[Key]) -> list[Match]:
+    """Every contact that has one of the keys, in one query; the oldest first, those in the trash last."""
+    values: defaultdict[str, set[str]] = defaultdict(set)
+    for key in keys:
+        values[key.kind].add(key.value)
+    if not values:
+        return []
+    rows = await ctx.db.execute(
+        FIND_MATCHES,
+        {
+            "ids": [UUID(value) for value in values["id"]],
+            "emails": list(values["email"]),
+            "phones": list(values["phone"]),
+            "profiles": list(values["linkedin"]),
+        },
+    )
+    return [Match(key=Key(row.kind, row.value), contact_id=row.contact_id, is_deleted=row.is_deleted) for row in rows]
+
+
+async def refuse_duplicates(ctx: Ctx, keys: Iterable[Key], *, besides: UUID | None = None) -> None:
+    """Raises `Conflict` with the contacts that have one of the keys already, `besides` this one.
+
+    Of two who write the same key at once, the second waits here until the first has committed.
+    """
+    keys = sorted(set(keys))
+    if not keys:
+        return
+    await ctx.db.execute(select(func.pg_advisory_xact_lock_shared(_number(ctx, "all"))))
+    await ctx.db.execute(LOCK_KEYS, {"keys": sorted(_number(ctx, *key) for key in keys)})
+    matches = [match for match in await find_matches(ctx, keys) if match.contact_id != besides]
+    if not matches:
+        return
+    raise Conflict(
+        "There is a contact with this address, number or profile",
+        code="duplicate-contact",
+        conflicts_with=list(dict.fromkeys(match.contact_id for match in matches)),
+        errors=[
+            FieldError(
+                field=FIELD_OF_KIND[kind],
+                code="in-trash" if in_trash else "duplicate",
+                message="A contact in the trash has it" if in_trash else "Another contact has it",
+            )
+            for kind, in_trash in dict.fromkeys((match.key.kind, match.is_deleted) for match in matches)
+        ],
+    )
+
+
+async def claim_all_keys(ctx: Ctx) -> None:
+    """Until this transaction ends, nobody else writes a contact that would have to be looked for first."""
+    await ctx.db.execute(select(func.pg_advisory_xact_lock(_number(ctx, "all"))))
+
+
+def _number(ctx: Ctx, *parts: str) -> int:
+    """The number of an advisory lock."""
+    named = "\0".join(("networking.keys", str(ctx.organization_id), *parts)).encode()
+    return int.from_bytes(hashlib.blake2b(named, digest_size=8).digest(), signed=True)

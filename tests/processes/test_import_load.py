@@ -1,0 +1,95 @@
+"""A hundred thousand rows: how long they take, how much memory the worker needs, and that every duplicate is found."""
+
+import csv
+import io
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.testing.processes import Member
+from core.testing.waiting import until
+from tests.processes.conftest import OpenSite
+
+figures = logging.getLogger("figures")
+
+ROWS = 100_000
+EVERY = 10
+"""Every tenth row is somebody who stood in the file before: by address, by number or by profile, in turns."""
+WITHIN_SECONDS = 60
+MEMORY_BYTES = 300 * 1_048_576
+COLUMNS = ("first_name", "last_name", "email", "phone", "company", "job_title", "linkedin_url", "notes")
+
+
+def row_of(number: int) -> dict[str, str]:
+    return {
+        "first_name": f"First{number}",
+        "last_name": f"Last{number % 977}",
+        "email": f"person{number}@load.example",
+        "phone": f"+4420{number:08}",
+        "company": f"Company {number % 313}",
+        "job_title": "Head of Partnerships",
+        "linkedin_url": f"https://www.linkedin.com/in/person-{number}",
+        "notes": f"row {number}",
+    }
+
+
+def file_of_many() -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS)
+    writer.writeheader()
+    for number in range(ROWS):
+        row = row_of(number)
+        if number % EVERY == EVERY - 1:
+            earlier = row_of(number - EVERY + 1)
+            shared = ("email", "phone", "linkedin_url")[number // EVERY % 3]
+            spelt = {
+                "email": earlier["email"].upper(),
+                "phone": f"+44 (20) {number - EVERY + 1:08}",
+                "linkedin_url": earlier["linkedin_url"].replace("www.", "uk.") + "/?trk=x",
+            }
+            row[shared] = spelt[shared]
+        writer.writerow(row)
+    return text.getvalue().encode()
+
+
+def peak_memory(pid: int) -> int:
+    """Bytes that the process has ever held at a time."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
+
+
+async def import_of(member: Member, content: bytes, **options: str) -> tuple[dict[str, Any], float]:
+    files = {"file": ("many.csv", content, "text/csv")}
+    answer = await member.client.post("/api/v1/networking/imports", files=files, data=options)
+    assert answer.status_code == 202, answer.text
+    location = answer.headers["location"]
+
+    async def is_over() -> bool:
+        return (await member.client.get(location)).json()["state"] in {"done", "failed"}
+
+    seconds = await until(is_over, within=3 * WITHIN_SECONDS, every=0.2)
+    return (await member.client.get(location)).json(), seconds
+
+
+@pytest.mark.timeout(400)
+async def test_a_hundred_thousand_rows_are_taken_in_a_minute_and_little_memory(open_site: OpenSite) -> None:
+    async with open_site() as site:
+        _, worker = await site.deployment.start_both()
+        acme = await site.new_member()
+
+        told, seconds = await import_of(acme, file_of_many())
+
+        megabytes = peak_memory(worker.pid) / 1_048_576
+        figures.warning(f"{ROWS} rows in {seconds:.1f} s, {megabytes:.0f} MB at most in the worker")
+        counts = {name: told[name] for name in ("state", "rows_done", "rows_created", "rows_skipped", "rows_failed")}
+        assert counts == {
+            "state": "done",
+            "rows_done": ROWS,
+            "rows_created": ROWS - ROWS // EVERY,
+            "rows_skipped": ROWS // EVERY,
+            "rows_failed": 0,
+        }
+        assert seconds < WITHIN_SECONDS
+        assert megabytes * 1_048_576 < MEMORY_BYTES
