@@ -57,7 +57,7 @@ class RequestContexts(ASGIMiddleware):
         self._cursors = cursors
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        client = scope["client"]
+        client = scope.get("client")
         correlation_id = str(scope["state"].get("correlation_id", ""))
         stranger = Acting(address=client[0] if client else None, correlation_id=correlation_id)
         principal: Principal | None = scope["user"]

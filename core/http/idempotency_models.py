@@ -10,6 +10,9 @@ from core import clock
 from core.db.models import Base
 
 
+UNAUDITED = "machinery: what the request did is in the trail"
+
+
 class IdempotencyKey(Base):
     """One key that a subject used on one route, with the answer it got. Written once, never changed; swept after a day.
 
@@ -19,7 +22,7 @@ class IdempotencyKey(Base):
     __tablename__ = "idempotency_keys"
     __table_args__ = (
         Index("ix_idempotency_keys_created_at", "created_at"),
-        {"schema": "core", "info": {"tenant": True, "app": ("SELECT", "INSERT")}},
+        {"schema": "core", "info": {"tenant": True, "app": ("SELECT", "INSERT"), "unaudited": UNAUDITED}},
     )
 
     organization_id: Mapped[UUID] = mapped_column(primary_key=True)

@@ -21,7 +21,7 @@ def upgrade() -> None:
         schema="core",
     )
     op.create_index("ix_idempotency_keys_created_at", "idempotency_keys", ["created_at"], schema="core")
-    op.guard_tenant_table("core.idempotency_keys", app=("SELECT", "INSERT"))
+    op.guard_tenant_table("core.idempotency_keys", app=("SELECT", "INSERT"), audited=False)
 
 
 def downgrade() -> None:

@@ -22,6 +22,7 @@ UNAUDITED = {
     "core.audit_logs",
     "core.audit_seals",
     "core.domain_events",
+    "core.idempotency_keys",
     "core.outbox",
     "networking.contact_import_chunks",
 }
