@@ -39,7 +39,11 @@ def upgrade() -> None:
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("session_id", sa.Uuid(), nullable=True),
         sa.Column("user_id", sa.Uuid(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["session_id"], ["core.sessions.id"], name=op.f("fk_oidc_attempts_session_id"), ondelete="CASCADE"
+        ),
         sa.ForeignKeyConstraint(
             ["user_id"], ["core.users.id"], name=op.f("fk_oidc_attempts_user_id"), ondelete="CASCADE"
         ),

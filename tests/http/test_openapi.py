@@ -246,7 +246,7 @@ async def _ask_with_second_factor(operation: Operation, tenant: Tenant) -> httpx
 
 BY_LETTER = {"verify_email", "reset_password", "restore_organization", "register_invited", "accept_invitation"}
 """They take a token that was mailed; what they answer is looked at in the tests of letters."""
-WITH_ISSUER = {"start_oidc", "finish_oidc", "finish_oidc_with_second_factor"}
+WITH_ISSUER = {"start_oidc", "finish_oidc", "finish_oidc_with_second_factor", "link_oidc", "unlink_oidc"}
 """They need an issuer; what they answer is looked at where there is one, in tests/identity."""
 WITH_SECOND_FACTOR = {"confirm_totp", "disable_totp", "renew_recovery_codes"}
 ENDING = ("change_password", "deactivate_account", "leave_organization", "logout", "delete_organization")

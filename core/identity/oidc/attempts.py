@@ -36,6 +36,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
 
     state: str
     organization: str | None
+    session_id: UUID | None
     started_at: datetime
 
 
@@ -59,7 +60,7 @@ class Attempts:
     def challenge(self, state: str) -> str:
         return _encode(hashlib.sha256(self.verifier(state).encode()).digest())
 
-    async def begin(self, provider: str, organization: str | None) -> Begun:
+    async def begin(self, provider: str, *, organization: str | None = None, session_id: UUID | None = None) -> Begun:
         begun = Begun(state=_encode(secrets.token_bytes(32)), browser_secret=_encode(secrets.token_bytes(32)))
         now = clock.now()
         over = select(OidcAttempt.state_hash).where(OidcAttempt.expires_at < now).limit(SWEEP)
@@ -75,6 +76,7 @@ class Attempts:
                     browser_hash=_hash(begun.browser_secret),
                     provider=provider,
                     organization=organization,
+                    session_id=session_id,
                     started_at=now,
                     expires_at=now + LIFETIME,
                 )
@@ -89,14 +91,14 @@ class Attempts:
                     update(OidcAttempt)
                     .where(*_is(provider, begun), OidcAttempt.used_at.is_(None))
                     .values(used_at=clock.now())
-                    .returning(OidcAttempt.organization, OidcAttempt.started_at)
+                    .returning(OidcAttempt.organization, OidcAttempt.session_id, OidcAttempt.started_at)
                     .execution_options(synchronize_session=False)
                 )
             ).one_or_none()
         if taken is None:
             raise refused()
-        organization, started_at = taken
-        return Attempt(state=begun.state, organization=organization, started_at=started_at)
+        organization, session_id, started_at = taken
+        return Attempt(state=begun.state, organization=organization, session_id=session_id, started_at=started_at)
 
     async def vouch(self, attempt: Attempt, user_id: UUID) -> None:
         """The issuer said who it is; their second factor is still to come."""

@@ -49,5 +49,7 @@ class OidcAttempt(Base):
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None] = mapped_column(DateTimeUTC)
     """When the issuer's answer came back; it counts once."""
+    session_id: Mapped[UUID | None] = mapped_column(ForeignKey("core.sessions.id", ondelete="CASCADE"))
+    """Where a signed-in person wants the identity linked with their account. It counts while the session lives."""
     user_id: Mapped[UUID | None] = mapped_column(ForeignKey("core.users.id", ondelete="CASCADE"))
     """Whom the issuer vouched for, where the second factor is still to come."""

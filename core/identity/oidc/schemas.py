@@ -1,10 +1,12 @@
 """What goes in and out of the routes of signing in with an issuer."""
 
+from datetime import datetime
 from typing import Annotated
+from uuid import UUID
 
 from msgspec import Meta, Struct
 
-from core.identity.schemas import OpaqueToken, RecoveryCodeText, Slug, TotpCode
+from core.identity.schemas import OpaqueToken, Password, RecoveryCodeText, Slug, TotpCode
 
 type Printable = Annotated[
     str,
@@ -31,6 +33,19 @@ class OidcProvidersOut(Struct, frozen=True, kw_only=True):
 class OidcStartIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     organization: Slug | None = None
     """Which organization to enter; the person's own where absent."""
+
+
+class OidcLinkIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    password: Password
+
+
+class OidcIdentityOut(Struct, frozen=True, kw_only=True):
+    """A service with which this person can sign in."""
+
+    id: UUID
+    issuer: str
+    created_at: datetime
+    last_used_at: datetime
 
 
 class OidcStarted(Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ and in the ID token: an answer of one issuer never reaches another.
 import base64
 from collections.abc import Callable, Sequence
 from urllib.parse import quote_plus, urlencode
+from uuid import UUID
 
 import msgspec
 import structlog
@@ -24,7 +25,7 @@ from core.identity.models import User
 from core.identity.oidc.attempts import LIFETIME, Attempts, Begun, refused
 from core.identity.oidc.id_tokens import BadIdToken, IdClaims, read_id_token
 from core.identity.oidc.issuer import DOCUMENT_BYTES, Issuer, Metadata, unavailable
-from core.identity.oidc.linking import person_of
+from core.identity.oidc.linking import link_to_session, person_of
 from core.identity.oidc.schemas import OidcCallbackIn, OidcSecondFactorIn, OidcStarted
 from core.identity.origins import Origin
 from core.identity.schemas import TokenPair
@@ -56,7 +57,7 @@ class OidcSignIn:
     ) -> None:
         """`ring` tells the relay that there are letters to send."""
         self._identity = identity
-        self._database = database
+        self.database = database
         self._outgoing = outgoing
         self._public_url = settings.public_url.rstrip("/")
         self._attempts = Attempts(database, settings.secret_key)
@@ -68,11 +69,14 @@ class OidcSignIn:
         """As the deployment lists them."""
         return [issuer.provider for issuer in self._issuers.values()]
 
-    async def start(self, name: str, organization: str | None) -> OidcStarted:
-        """Raises `NotFound` for a provider that there isn't, `Unavailable` while its issuer is away."""
+    async def start(self, name: str, *, organization: str | None = None, session_id: UUID | None = None) -> OidcStarted:
+        """`session_id` is that of a person who wants the identity linked with their account.
+
+        Raises `NotFound` for a provider that there isn't, `Unavailable` while its issuer is away.
+        """
         issuer = self._issuer(name)
         endpoint = (await issuer.metadata()).authorization_endpoint
-        begun = await self._attempts.begin(name, organization)
+        begun = await self._attempts.begin(name, organization=organization, session_id=session_id)
         query = urlencode(
             {
                 "response_type": "code",
@@ -92,9 +96,12 @@ class OidcSignIn:
         )
 
     async def callback(self, name: str, data: OidcCallbackIn, origin: Origin) -> TokenPair:
-        """Raises `Unauthenticated` for whatever doesn't hold, `mfa-required` where a second factor is on, `Forbidden`
-        where nobody here is linked, and `Unavailable` while the issuer is away. Whatever it raises, the state is
-        used up."""
+        """Whatever it raises, the state is used up.
+
+        Raises `Unauthenticated` for whatever doesn't hold, `mfa-required` where a second factor is on, `Forbidden`
+        where nobody here is linked, `Conflict` where it was to be linked and can't be, and `Unavailable` while the
+        issuer is away.
+        """
         issuer = self._issuer(name)
         begun = Begun(state=data.state, browser_secret=data.browser_secret)
         attempt = await self._attempts.take(name, begun)
@@ -111,7 +118,10 @@ class OidcSignIn:
         except BadIdToken as error:
             log.warning("oidc.refused", provider=name, reason=str(error))
             raise refused() from error
-        user_id = await person_of(self._database, claims)
+        if attempt.session_id is None:
+            user_id = await person_of(self.database, claims)
+        else:
+            user_id = await link_to_session(self.database, claims, attempt.session_id)
         self._ring()
         await self._attempts.vouch(attempt, user_id)
         return await self._enter(name, begun, Code(), origin)
@@ -125,7 +135,7 @@ class OidcSignIn:
 
     async def _enter(self, name: str, begun: Begun, code: Code, origin: Origin) -> TokenPair:
         user_id = await self._attempts.vouched(name, begun)
-        async with self._database.system() as system:
+        async with self.database.system() as system:
             account = (await system.get_one(User, user_id)).email
         throttle, guesses = self._identity.throttle, code != Code()
         if guesses:  # without a code there is nothing to guess, and guesses at the password must not keep the owner out
