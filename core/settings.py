@@ -199,16 +199,16 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class OidcProvider(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An issuer of OpenID Connect, at which this deployment is registered as a client."""
 
-    name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
+    name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,31}$(?!\n)")]
     """In our addresses; the issuer sends people back to `<public_url>/oidc/<name>/callback`."""
     title: Annotated[str, Meta(min_length=1, max_length=80)]
     """What people read on the button."""
-    issuer: Annotated[str, Meta(max_length=500, pattern=r"^https?://[a-z0-9.:\[\]-]+(/[!-~]*)?$")]
+    issuer: Annotated[str, Meta(max_length=500, pattern=r"^https?://[a-z0-9.:\[\]-]+(/[!-~]*)?$(?!\n)")]
     """Exactly as the issuer writes itself. Of Microsoft, one tenant's: `https://login.microsoftonline.com/<id>/v2.0`."""
-    client_id: Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[!-~]+$")]
-    client_secret: Annotated[str, Meta(max_length=500, pattern=r"^[!-~]*$")] = ""
+    client_id: Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[!-~]+$(?!\n)")]
+    client_secret: Annotated[str, Meta(max_length=500, pattern=r"^[!-~]*$(?!\n)")] = ""
     """Empty for a client that has none."""
-    scopes: Annotated[str, Meta(pattern=r"^openid( [!-~]+)*$")] = "openid email"
+    scopes: Annotated[str, Meta(pattern=r"^openid( [!-~]+)*$(?!\n)")] = "openid email"
 
     def __repr__(self) -> str:
         """Without the secret."""

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from issuer import CLIENT_ID
+from issuer import CLIENT_ID, CLIENT_SECRET
 from issuing import SECONDS, Browser, LocalIssuer, local_issuer, provider, trusting
 from sqlalchemy import text
 from test_oidc import identities_of, problem
@@ -57,6 +57,11 @@ async def test_a_token_without_a_keys_id_is_tried_with_the_issuers_keys(
         {"nonce": "of another attempt"},
         {"nonce": None},
         {"nonce": 1},
+        {"nonce": "\ud800"},
+        {"sub": "\ud800"},
+        {"sub": 1},
+        {"exp": True},
+        {"iat": [1]},
         {"aud": "another client"},
         {"aud": [CLIENT_ID, "another client"]},
         {"aud": []},
@@ -144,6 +149,27 @@ async def test_an_attempt_leaves_no_secret_in_the_database(browser: Browser, dat
         assert plain not in stored
         assert plain.encode().hex() not in stored
         assert base64.urlsafe_b64decode(plain + "=").hex() not in stored
+
+
+async def test_no_secret_of_an_attempt_reaches_a_log(
+    acme: Tenant, issuer: LocalIssuer, browser: Browser, capsys: pytest.CaptureFixture[str]
+) -> None:
+    issuer.vouches_for(acme.email)
+    data = await browser.back()
+    pair = (await browser.callback(data)).json()
+    issuer.vouches_for(acme.email, aud="another client")
+    failed = await browser.back()
+    assert problem(await browser.callback(failed)) == REFUSED
+
+    logged = "".join(capsys.readouterr())
+    assert "oidc.refused" in logged
+    secrets = {CLIENT_SECRET, *data.values(), *failed.values(), *map(str, pair.values())} - {
+        issuer.url,
+        "Bearer",
+        "900",
+    }
+    assert [secret for secret in secrets if secret in logged] == []
+    assert f"subject of {acme.email}" not in logged
 
 
 @pytest.mark.parametrize("named", ["https://accounts.example", None])

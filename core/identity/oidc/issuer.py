@@ -94,7 +94,9 @@ def _of_id(jwks: Jwks, kid: str | None) -> list[Mapping[str, Any]]:
     return [
         key
         for key in jwks.keys
-        if key.get("kty") in {"RSA", "EC", "OKP"} and key.get("use", "sig") == "sig" and kid in {None, key.get("kid")}
+        if key.get("kty") in ("RSA", "EC", "OKP")
+        and key.get("use", "sig") == "sig"
+        and (kid is None or key.get("kid") == kid)
     ]
 
 
