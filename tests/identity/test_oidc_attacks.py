@@ -118,6 +118,16 @@ async def test_a_replayed_state_is_refused(acme: Tenant, issuer: LocalIssuer, br
     assert problem(await browser.callback(data)) == REFUSED
 
 
+async def test_a_state_that_failed_once_is_used_up(acme: Tenant, issuer: LocalIssuer, browser: Browser) -> None:
+    issuer.vouches_for(acme.email)
+    data = await browser.back()
+    assert problem(await browser.callback({**data, "code": "guessed"})) == REFUSED
+    asked = issuer.asked("/token")
+
+    assert problem(await browser.callback(data)) == REFUSED
+    assert issuer.asked("/token") == asked
+
+
 async def test_a_replayed_code_is_refused(acme: Tenant, issuer: LocalIssuer, browser: Browser) -> None:
     issuer.vouches_for(acme.email)
     first, second = await browser.back(), await browser.back()
