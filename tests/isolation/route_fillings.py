@@ -222,6 +222,7 @@ FILLINGS |= {
 }
 PERSONAL = {
     *STEPPED,
+    "GET /api/v1/auth/oidc/identities",
     "GET /api/v1/auth/sessions",
     "POST /api/v1/auth/sessions/end-others",
     "POST /api/v1/auth/password",
