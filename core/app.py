@@ -31,6 +31,7 @@ from core.http.problems import EXCEPTION_HANDLERS
 from core.http.rate_limits import RateLimitHeaders, RateLimits
 from core.http.security_headers import SecurityHeaders
 from core.http.time_limits import TimeLimits
+from core.identity.oidc.sign_in import OidcSignIn
 from core.identity.onboarding import Onboarding
 from core.identity.routes import identity_router
 from core.identity.service import make_identity
@@ -165,6 +166,9 @@ def _lifespan(runtime: Runtime, metrics: Metrics) -> Callable[[Litestar], Abstra
             app.state.plugs, app.state.switchboard = runtime.plugs, runtime.switchboard(database)
             app.state.onboarding = Onboarding(
                 database=database, links=runtime.links, second_factors=identity.second_factors, ring=bell.ring
+            )
+            app.state.oidc = OidcSignIn(
+                identity=identity, database=database, outgoing=runtime.outgoing, settings=settings, ring=bell.ring
             )
             app.state.permissions = runtime.permissions
             app.state.verifier = Verifier(database, settings.wrapping_keys)

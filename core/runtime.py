@@ -19,10 +19,12 @@ from core.db.pages import CursorSigner
 from core.db.tenancy import APP_ROLE, TenantConnection
 from core.http import idempotency_models
 from core.http.idempotency import FORGOTTEN_KEYS
+from core.http.outgoing import Outgoing
 from core.identity import credential_models, letters, organization_models
 from core.identity import models as identity_models
 from core.identity import permissions as identity_permissions
 from core.identity.links import Links
+from core.identity.oidc import models as oidc_models
 from core.mail.actors import send_mail
 from core.mail.delivery import Mailer, make_mailer
 from core.permissions import Permission
@@ -43,6 +45,7 @@ CORE_TABLES = (
     identity_models,
     organization_models,
     credential_models,
+    oidc_models,
     secret_models,
     task_models,
     toggle_models,
@@ -72,9 +75,13 @@ class Runtime(Struct, frozen=True, kw_only=True, dict=True):
         return Links(secret=self.settings.secret_key, public_url=self.settings.public_url)
 
     @cached_property
+    def outgoing(self) -> Outgoing:
+        return Outgoing(seconds=self.settings.outgoing_seconds, loopback=self.settings.outgoing_loopback)
+
+    @cached_property
     def providers(self) -> dict[type, object]:
         """What jobs get from `ctx.use`."""
-        return {Mailer: make_mailer(self.settings), Links: self.links}
+        return {Mailer: make_mailer(self.settings), Links: self.links, Outgoing: self.outgoing}
 
     @cached_property
     def cursors(self) -> CursorSigner:

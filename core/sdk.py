@@ -42,6 +42,7 @@ from core.http.access import requires
 from core.http.bodies import convert_strictly
 from core.http.conditions import check_if_match, etag_of
 from core.http.field_errors import field_errors
+from core.http.outgoing import Answer, Outgoing, OutgoingFailed
 from core.http.rate_limits import limited
 from core.http.responses import IfMatch, Limit, PageCursor, json_bytes, tagged
 from core.ids import new_id
@@ -73,6 +74,7 @@ __all__ = [
     "PII",
     "QUIET",
     "Actor",
+    "Answer",
     "Conflict",
     "Ctx",
     "Email",
@@ -97,6 +99,8 @@ __all__ = [
     "NotFound",
     "OptionalPii",
     "OptionalText",
+    "Outgoing",
+    "OutgoingFailed",
     "Page",
     "PageCursor",
     "Permission",

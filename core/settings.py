@@ -114,6 +114,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rate_fail_open: bool = True
     """Whether requests are let through while Redis is away. The throttle of sign-ins is in PostgreSQL and holds."""
 
+    oidc_providers: str = ""
+    """Issuers with which people may sign in, as a JSON array; see `OidcProvider`."""
+    outgoing_seconds: Annotated[float, Meta(gt=0, le=25)] = 5
+    """For a whole exchange with somebody else's server, from the look-up of its name to its answer's last byte."""
+    outgoing_loopback: bool = False
+    """Whether requests to others may go to this machine itself, and without TLS there; never in production."""
+
     drain_seconds: Annotated[float, Meta(ge=0, le=60)] = 0
     """Seconds between failing readiness and closing the port, for a load balancer to notice."""
 
@@ -162,6 +169,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return frozenset(_parts(self.cors_origins))
 
     @property
+    def sign_in_providers(self) -> tuple["OidcProvider", ...]:
+        """Raises `ValueError` where `oidc_providers` holds something else."""
+        return parse_oidc_providers(self.oidc_providers, loopback=self.outgoing_loopback)
+
+    @property
     def rates(self) -> dict[str, str]:
         """The rate of each class of routes."""
         return {
@@ -182,6 +194,25 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def owner_url(self) -> str:
         return self.database_owner_url or self.database_url
+
+
+class OidcProvider(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An issuer of OpenID Connect, at which this deployment is registered as a client."""
+
+    name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,31}$(?!\n)")]
+    """In our addresses; the issuer sends people back to `<public_url>/oidc/<name>/callback`."""
+    title: Annotated[str, Meta(min_length=1, max_length=80)]
+    """What people read on the button."""
+    issuer: Annotated[str, Meta(max_length=500, pattern=r"^https?://[a-z0-9.:\[\]-]+(/[!-~]*)?$(?!\n)")]
+    """Exactly as the issuer writes itself. Of Microsoft, one tenant's: `https://login.microsoftonline.com/<id>/v2.0`."""
+    client_id: Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[!-~]+$(?!\n)")]
+    client_secret: Annotated[str, Meta(max_length=500, pattern=r"^[!-~]*$(?!\n)")] = ""
+    """Empty for a client that has none."""
+    scopes: Annotated[str, Meta(pattern=r"^openid( [!-~]+)*$(?!\n)")] = "openid email"
+
+    def __repr__(self) -> str:
+        """Without the secret."""
+        return f"<OidcProvider {self.name}>"
 
 
 UNPREFIXED = {"database_url", "database_system_url", "database_owner_url", "redis_url", "smtp_url"}
@@ -215,6 +246,7 @@ def load_settings(environ: Mapping[str, str] | None = None, *, env_file: Path | 
     problems += _bad_urls(settings)
     problems += _bad_keys(settings)
     problems += _bad_origins(settings)
+    problems += _bad_providers(settings)
     if problems:
         raise SettingsError(problems)
     return settings
@@ -237,6 +269,23 @@ def parse_encryption_keys(given: str) -> dict[str, bytes]:
     return keys
 
 
+def parse_oidc_providers(given: str, *, loopback: bool = False) -> tuple[OidcProvider, ...]:
+    """Raises `ValueError` that says what is wrong, and nothing of a secret."""
+    if not given:
+        return ()
+    try:
+        providers = msgspec.json.decode(given, type=tuple[OidcProvider, ...])
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"must be a JSON array of providers: {str(error).lower()}") from None
+    if len({provider.name for provider in providers}) < len(providers):
+        raise ValueError("names a provider twice")
+    if not loopback and any(not provider.issuer.startswith("https://") for provider in providers):
+        raise ValueError("an issuer must start with https://")
+    if any("?" in provider.issuer or "#" in provider.issuer for provider in providers):
+        raise ValueError("an issuer has neither a query nor a fragment")
+    return providers
+
+
 def _decode(kind: type, value: object) -> object:
     if kind is Path:
         return Path(str(value))
@@ -255,6 +304,8 @@ def _unfit_for_production(settings: Settings) -> list[str]:
         problems.append("DATABASE_URL: production brings its own PostgreSQL")
     if not settings.redis_url:
         problems.append("REDIS_URL: production brings its own Redis")
+    if settings.outgoing_loopback:
+        problems.append("PLUGS_OUTGOING_LOOPBACK: production calls public addresses only")
     if not settings.smtp_url:
         problems.append("SMTP_URL: production brings its own SMTP server")
     return problems
@@ -297,6 +348,14 @@ def _bad_origins(settings: Settings) -> list[str]:
     if "*" in origins and (settings.cors_credentials or len(origins) > 1):
         problems.append(f"{VARIABLES['cors_origins']}: * stands alone, and without {VARIABLES['cors_credentials']}")
     return problems
+
+
+def _bad_providers(settings: Settings) -> list[str]:
+    try:
+        _ = settings.sign_in_providers
+    except ValueError as error:
+        return [f"{VARIABLES['oidc_providers']}: {error}"]
+    return []
 
 
 def _parts(listed: str) -> list[str]:

@@ -1,6 +1,7 @@
 """Settings: one typed Struct, every bad value at once, and no local secret in production."""
 
 import base64
+import json
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,60 @@ def test_a_bad_encryption_key_is_refused_and_not_shown(keys: str) -> None:
 
     assert [problem.split(":")[0] for problem in caught.value.problems] == ["PLUGS_ENCRYPTION_KEYS"]
     assert KEY not in str(caught.value)
+
+
+GOOGLE = {
+    "name": "google",
+    "title": "Google",
+    "issuer": "https://accounts.google.com",
+    "client_id": "id",
+    "client_secret": "hidden-secret",
+}
+
+
+def test_providers_are_read_and_their_secrets_not_shown() -> None:
+    settings = load(PLUGS_OIDC_PROVIDERS=json.dumps([GOOGLE]))
+
+    (google,) = settings.sign_in_providers
+    assert (google.issuer, google.client_secret) == (GOOGLE["issuer"], "hidden-secret")
+    assert "hidden-secret" not in repr(google) + repr(settings)
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        GOOGLE,
+        [GOOGLE, GOOGLE],
+        [GOOGLE | {"name": "Goo gle"}],
+        [GOOGLE | {"name": "google\n"}],
+        [GOOGLE | {"issuer": "https://accounts.google.com\n"}],
+        [GOOGLE | {"client_id": "id\n"}],
+        [GOOGLE | {"scopes": "openid\n"}],
+        [GOOGLE | {"issuer": "http://accounts.google.com"}],
+        [GOOGLE | {"issuer": "https://accounts.google.com?a=b"}],
+        [GOOGLE | {"issuer": "https://user@accounts.google.com"}],
+        [GOOGLE | {"scopes": "email"}],
+        [GOOGLE | {"client_secret": "hidden-secret\n"}],
+        [GOOGLE | {"secret": "hidden-secret"}],
+        [{"name": "google", "client_secret": "hidden-secret"}],
+        "hidden-secret",
+    ],
+    ids=str,
+)
+def test_a_bad_provider_is_refused_and_its_secret_not_shown(listed: object) -> None:
+    for given in (json.dumps(listed), json.dumps(listed)[:-1]):
+        with pytest.raises(SettingsError) as caught:
+            load(PLUGS_OIDC_PROVIDERS=given)
+
+        assert [problem.split(":")[0] for problem in caught.value.problems] == ["PLUGS_OIDC_PROVIDERS"]
+        assert "hidden-secret" not in str(caught.value)
+
+
+def test_production_never_calls_itself() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(PLUGS_ENVIRONMENT="production", PLUGS_OUTGOING_LOOPBACK="true")
+
+    assert "PLUGS_OUTGOING_LOOPBACK" in {problem.split(":")[0] for problem in caught.value.problems}
 
 
 def test_the_first_encryption_key_is_the_primary_one() -> None:

@@ -24,7 +24,7 @@ class Account:
 
     async def change_password(self, principal: Principal, origin: Origin, *, current: str, new: str) -> None:
         """Ends the person's other sessions. Raises `Invalid` for a weak new one."""
-        user = await self._prove_password(principal, origin, current)
+        user = await self.prove_password(principal, origin, current)
         has_second_factor = (await self._factors.state(user.id)).confirmed
         check_new_password(new, has_second_factor=has_second_factor, field="new_password")
         new_hash = await hash_password(new)
@@ -44,7 +44,7 @@ class Account:
 
     async def enrol(self, principal: Principal, origin: Origin, *, password: str) -> Enrolment:
         """Raises `Conflict` where a second factor is on already."""
-        user = await self._prove_password(principal, origin, password)
+        user = await self.prove_password(principal, origin, password)
         return await self._factors.enrol(user.id)
 
     async def confirm(self, principal: Principal, origin: Origin, *, code: str) -> list[str]:
@@ -70,7 +70,7 @@ class Account:
         return await self._factors.new_recovery_codes(user.id)
 
     async def _prove_both(self, principal: Principal, origin: Origin, password: str, code: Code) -> User:
-        user = await self._prove_password(principal, origin, password)
+        user = await self.prove_password(principal, origin, password)
         if not (await self._factors.state(user.id)).confirmed:
             raise Conflict("No second factor is on", code="mfa-not-on")
         outcome = await self._factors.use(user.id, code)
@@ -80,7 +80,8 @@ class Account:
             raise await self._refusal(user, origin, _wrong_code())
         return user
 
-    async def _prove_password(self, principal: Principal, origin: Origin, password: str) -> User:
+    async def prove_password(self, principal: Principal, origin: Origin, password: str) -> User:
+        """Who it is, as they proved once more. A wrong one counts with the throttle of sign-ins."""
         user = await self._person(principal)
         await self._throttle.check(account=user.email, origin=origin)
         if not await verify_password(password, user.password_hash):

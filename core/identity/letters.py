@@ -59,6 +59,11 @@ NOTICES = {
         "The short name they chose for their organization belongs to another one. Try again with another: "
         "{public_url}\n",
     ),
+    "sign-in-linked": (
+        "A new way to sign in to your account",
+        "From now on you can sign in to The Plugs with another service as well, which vouched for this address.\n"
+        "If that was not you, choose a new password and write to whoever runs {public_url}\n",
+    ),
 }
 
 

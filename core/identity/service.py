@@ -89,7 +89,8 @@ class Identity:
             await self.throttle.failed(account=data.email, origin=origin)
             raise _refused()
         await self.throttle.check(account=data.email, origin=origin)  # of guesses at once, the right one waits as well
-        await self._ask_second_factor(entry, data, origin)
+        code = Code(totp=data.totp_code, recovery=data.recovery_code)
+        await self.ask_second_factor(entry.user_id, code, account=data.email, origin=origin)
         pair = await self._open_session(entry, origin, await _rehashed(data.password, entry.password_hash))
         await self.throttle.succeeded(account=data.email)
         return pair
@@ -106,18 +107,30 @@ class Identity:
             )
         return None if organization_id is None else _Entry(user.id, organization_id, user.password_hash)
 
-    async def _ask_second_factor(self, entry: _Entry, data: LoginIn, origin: Origin) -> None:
-        if not (await self.second_factors.state(entry.user_id)).confirmed:
+    async def ask_second_factor(self, user_id: UUID, code: Code, *, account: str, origin: Origin) -> None:
+        """Raises `Unauthenticated` where the person has one and the code doesn't count; `mfa-required` for none."""
+        if not (await self.second_factors.state(user_id)).confirmed:
             return
-        if data.totp_code is None and data.recovery_code is None:
+        if code == Code():
             raise Unauthenticated("Send the code of your authenticator app, or a recovery code", code="mfa-required")
-        code = Code(totp=data.totp_code, recovery=data.recovery_code)
-        outcome = await self.second_factors.use(entry.user_id, code)
+        outcome = await self.second_factors.use(user_id, code)
         if outcome is Outcome.WRONG:
-            await self.throttle.failed(account=data.email, origin=origin)
+            await self.throttle.failed(account=account, origin=origin)
         if outcome is not Outcome.ACCEPTED:
             raise Unauthenticated("The code is not valid, or was used before", code="invalid-code")
-        await self.throttle.check(account=data.email, origin=origin)
+        await self.throttle.check(account=account, origin=origin)
+
+    async def enter(self, user_id: UUID, slug: str | None, origin: Origin) -> TokenPair:
+        """A session for somebody who has proved who they are in another way than by a password.
+
+        Raises `Unauthenticated` where they are disabled, or can enter no such organization.
+        """
+        async with self._database.system() as system:
+            user = await system.get(User, user_id)
+        entry = None if user is None else await self._entry(user, slug)
+        if entry is None:
+            raise _refused()
+        return await self._open_session(entry, origin, None)
 
     async def _open_session(self, entry: _Entry, origin: Origin, new_hash: str | None) -> TokenPair:
         """Raises `Unauthenticated` where the password was changed, or the person disabled, since it was checked."""

@@ -47,7 +47,7 @@ class TokenSigner:
     def __init__(self, keys: SigningKeys, secret: str, *, access_seconds: float) -> None:
         self.keys = keys
         self.access_seconds = access_seconds
-        self._refresh_key = _derive(secret, b"refresh-token")
+        self._refresh_key = derive(secret, b"refresh-token")
         self._verified: OrderedDict[str, _Verified] = OrderedDict()
 
     async def issue_access(self, claims: AccessClaims) -> str:
@@ -110,7 +110,8 @@ def hash_refresh(refresh_token: str) -> bytes:
     return hashlib.sha256(refresh_token.encode()).digest()
 
 
-def _derive(secret: str, purpose: bytes) -> bytes:
+def derive(secret: str, purpose: bytes) -> bytes:
+    """A key for one purpose, from the deployment's secret."""
     return hashlib.blake2b(purpose, key=hashlib.sha256(secret.encode()).digest(), digest_size=32).digest()
 
 

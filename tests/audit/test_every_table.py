@@ -31,6 +31,7 @@ UNAUDITED = {
 """Tenant tables whose changes are not written down; each model says why."""
 PLATFORM_UNAUDITED = {
     "core.announcements",
+    "core.oidc_attempts",
     "core.one_time_tokens",
     "core.recovery_codes",
     "core.refresh_tokens",

@@ -1,14 +1,43 @@
-"""Letters arrive over real SMTP."""
+"""Letters arrive over real SMTP, and an issuer of OpenID Connect runs in a process of its own."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 
 import pytest
+from issuing import Browser, LocalIssuer, local_issuer, provider, trusting
 from letterbox import Letterbox, open_letterbox
 
 from core.app import Application
+from core.settings import Settings
 
 
 @pytest.fixture
 async def letterbox(application: Application) -> AsyncGenerator[Letterbox]:
     async with open_letterbox(application) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def issuer_process() -> Iterator[LocalIssuer]:
+    with local_issuer() as issuer:
+        yield issuer
+
+
+@pytest.fixture
+def issuer(issuer_process: LocalIssuer) -> LocalIssuer:
+    """As good as new: it does nothing wrong."""
+    issuer_process.will()
+    return issuer_process
+
+
+@pytest.fixture
+async def trustful(settings: Settings, issuer: LocalIssuer) -> AsyncGenerator[Application]:
+    """An application that lets people sign in with the issuer, and has not asked it for anything yet."""
+    async with trusting(settings, provider(issuer)) as application:
+        yield application
+
+
+@pytest.fixture
+async def browser(trustful: Application) -> AsyncGenerator[Browser]:
+    browser = Browser(trustful)
+    async with browser.client:
+        yield browser

@@ -8,12 +8,15 @@ import httpx
 import pytest
 import time_machine
 from factors import MFA, code_of, enrol, seed_in, sign_in, turn_on
+from letterbox import Letterbox
 from sqlalchemy import select, text
 
 from core import clock
 from core.identity.credential_models import RecoveryCode, SignInAttempts, TotpFactor
 from core.identity.totp import code_at, matching_step, step_at
 from core.testing.tenants import PASSWORD, Tenant
+
+AUTH = "/api/v1/auth"
 
 
 @pytest.mark.parametrize(
@@ -195,6 +198,22 @@ async def test_a_code_of_the_next_step_lets_in_again(acme: Tenant) -> None:
 
     with time_machine.travel(clock.now() + timedelta(seconds=31), tick=True):
         assert (await sign_in(acme, totp_code=code_of(seed))).status_code == 200
+
+
+async def test_a_password_reset_leaves_the_second_factor_on(
+    acme: Tenant, anonymous: httpx.AsyncClient, letterbox: Letterbox
+) -> None:
+    seed, _ = await turn_on(acme)
+    await anonymous.post(f"{AUTH}/password-reset", json={"email": acme.email})
+    await letterbox.deliver()
+    chosen = {"token": letterbox.last_to(acme.email).token, "password": "another-password-of-mine"}
+    assert (await anonymous.post(f"{AUTH}/password-reset/confirm", json=chosen)).status_code == 204
+
+    alone = await sign_in(acme, anonymous, password=chosen["password"])
+    both = await sign_in(acme, anonymous, password=chosen["password"], totp_code=code_of(seed))
+
+    assert (alone.status_code, alone.json()["code"]) == (401, "mfa-required")
+    assert both.status_code == 200
 
 
 async def test_guessing_codes_is_throttled(acme: Tenant, anonymous: httpx.AsyncClient) -> None:

@@ -3,16 +3,17 @@
 import asyncio
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 import time_machine
-from sqlalchemy import func, select, update
+from sqlalchemy import Select, func, select, update
 
 from core import clock
 from core.db.database import Database
 from core.identity.models import Membership, RefreshToken, Session, User
+from core.identity.tokens import hash_refresh
 from core.permissions import Role
 from core.settings import Settings
 from core.testing.tenants import PASSWORD, MakeTenant, Tenant, make_member
@@ -78,6 +79,35 @@ async def test_a_double_click_gets_the_same_successor(acme: Tenant, anonymous: h
 
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.json()["refresh_token"] for answer in answers}) == 1
+
+
+async def test_20_refreshes_at_once_give_one_family_and_sign_nobody_out(
+    acme: Tenant, anonymous: httpx.AsyncClient, database: Database
+) -> None:
+    first = (await sign_in(anonymous, acme.email)).json()
+
+    answers = await asyncio.gather(
+        *(anonymous.post(REFRESH, json={"refresh_token": first["refresh_token"]}) for _ in range(20))
+    )
+
+    pairs = [answer.json() for answer in answers]
+    assert {(await me_with(anonymous, pair["access_token"])).status_code for pair in pairs} == {200}
+    following = await anonymous.post(REFRESH, json={"refresh_token": pairs[-1]["refresh_token"]})
+    assert following.status_code == 200
+    async with database.system() as system:
+        family = (
+            await system.execute(
+                select(RefreshToken.session_id, func.count(), func.bool_and(Session.revoked_at.is_(None)))
+                .join(Session, Session.id == RefreshToken.session_id)
+                .where(RefreshToken.session_id.in_(_family_of(first["refresh_token"])))
+                .group_by(RefreshToken.session_id)
+            )
+        ).all()
+    assert [(count, lives) for _, count, lives in family] == [(3, True)]
+
+
+def _family_of(refresh_token: str) -> Select[tuple[UUID]]:
+    return select(RefreshToken.session_id).where(RefreshToken.token_hash == hash_refresh(refresh_token))
 
 
 async def test_a_reused_refresh_token_ends_its_family(

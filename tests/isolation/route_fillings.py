@@ -28,6 +28,10 @@ PUBLIC = {
     "POST /api/v1/auth/password-reset",
     "POST /api/v1/auth/password-reset/confirm",
     "POST /api/v1/auth/restore-organization",
+    "GET /api/v1/auth/oidc/providers",
+    "POST /api/v1/auth/oidc/{provider:str}/start",
+    "POST /api/v1/auth/oidc/{provider:str}/callback",
+    "POST /api/v1/auth/oidc/{provider:str}/second-factor",
     "POST /api/v1/invitations/register",
     "GET /mailbox",
     "GET /mailbox/{name:uuid}",
@@ -39,6 +43,8 @@ CROSSING = {"POST /api/v1/invitations/accept"}
 
 STEPPED = {
     "DELETE /api/v1/auth/sessions/{session_id:uuid}",
+    "DELETE /api/v1/auth/oidc/identities/{identity_id:uuid}",
+    "POST /api/v1/auth/oidc/{provider:str}/link",
     "POST /api/v1/auth/mfa/totp/confirm",
     "POST /api/v1/auth/mfa/totp/disable",
     "POST /api/v1/auth/mfa/recovery-codes",
@@ -215,6 +221,7 @@ KEY = {"key_id": Id("core.api_keys")}
 LIVING = {"core.api_keys": {"scopes": ["networking:read"], "revoked_at": None, "expires_at": None}}
 FILLINGS |= {
     "GET /api/v1/auth/sessions": Filling(tells_of_none=True),
+    "GET /api/v1/auth/oidc/identities": Filling(tells_of_none=True),
     "POST /api/v1/auth/sessions/end-others": Filling(),
     "POST /api/v1/auth/password": Filling(
         json={"current_password": PASSWORD, "new_password": Fresh("-password")}, ends_session=True
@@ -240,6 +247,7 @@ FILLINGS |= {
 }
 PERSONAL = {
     *STEPPED,
+    "GET /api/v1/auth/oidc/identities",
     "GET /api/v1/auth/sessions",
     "POST /api/v1/auth/sessions/end-others",
     "POST /api/v1/auth/password",

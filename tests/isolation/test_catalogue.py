@@ -27,6 +27,8 @@ PLATFORM_TABLES = {
     "core.sign_in_attempts",
     "core.recovery_codes",
     "core.totp_factors",
+    "core.oidc_identities",
+    "core.oidc_attempts",
     "core.schedules",
 }
 """Tables that are no tenant's, or are the tenant. What the application may do with each is in `APP_GRANTS`."""

@@ -9,6 +9,7 @@ from core.identity.routes.jwks import get_jwks
 from core.identity.routes.members import MEMBER_ROUTES
 from core.identity.routes.mfa import MFA_ROUTES
 from core.identity.routes.modules import MODULE_ROUTES
+from core.identity.routes.oidc import OIDC_ROUTES
 from core.identity.routes.onboarding import ONBOARDING_ROUTES
 from core.identity.routes.organizations import ORGANIZATION_ROUTES, PROFILE_ROUTES
 from core.identity.routes.roles import GRANT_ROUTES, ROLE_ROUTES, list_permissions
@@ -17,7 +18,7 @@ from core.identity.routes.teams import TEAM_ROUTES
 
 
 def identity_router() -> Router:
-    auth = [*AUTH_ROUTES, *ONBOARDING_ROUTES, *SESSION_ROUTES, *MFA_ROUTES]
+    auth = [*AUTH_ROUTES, *ONBOARDING_ROUTES, *SESSION_ROUTES, *MFA_ROUTES, *OIDC_ROUTES]
     routers = [
         Router("/auth", route_handlers=auth, tags=["Authentication"]),
         Router("/users/me", route_handlers=[*USER_ROUTES, *PROFILE_ROUTES], tags=["Users"]),
