@@ -2,7 +2,8 @@
 
 import asyncio
 import tempfile
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Self
 
@@ -88,6 +89,16 @@ async def _on_server(addresses: Addresses, statement: str) -> None:
         await connection.execute(statement)
     finally:
         await connection.close()
+
+
+@asynccontextmanager
+async def cloned(addresses: Addresses, database: str, *, namespace: str = "") -> AsyncGenerator[Settings]:
+    """Settings on a migrated database of this name, which goes when the block is left."""
+    await clone_template(addresses, database)
+    try:
+        yield addresses.settings(database=database, namespace=namespace or database)
+    finally:
+        await drop_database(addresses, database)
 
 
 def runtime_on(settings: Settings, plugs: Plugs | None = None) -> Runtime:
