@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-from functools import cache
 from importlib import import_module
 from types import FrameType
 from typing import Any
@@ -32,9 +31,20 @@ WATCHED = {
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
 
 
-@cache
-def observed_imports(packages: tuple[str, ...]) -> dict[str, list[str]]:
-    """The deeds of each package, in a process that is none of this one's. Raises `CalledProcessError`."""
+_observed: dict[str, list[str]] = {}
+
+
+def observed_imports(*packages: str) -> dict[str, list[str]]:
+    """The deeds of each package, in a process that is none of this one's; one for all that weren't looked at before.
+
+    Raises `CalledProcessError`.
+    """
+    if new := [package for package in packages if package not in _observed]:
+        _observed.update(_observe(new))
+    return {package: _observed[package] for package in packages}
+
+
+def _observe(packages: list[str]) -> dict[str, list[str]]:
     told = subprocess.run(  # noqa: S603 # our own interpreter, names of packages
         [sys.executable, "-m", "core.testing.import_watch", *packages],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONDONTWRITEBYTECODE": "1"},

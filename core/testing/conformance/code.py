@@ -36,7 +36,7 @@ async def importing_does_nothing(candidate: Candidate) -> Sequence[str]:
     Every process imports every module, the command line too. What has to be opened is opened in the `lifespan` hook.
     """
     package = candidate.plug.package
-    return (await asyncio.to_thread(observed_imports, (package,)))[package]
+    return (await asyncio.to_thread(observed_imports, package))[package]
 
 
 async def the_manifest_lists_what_there_is(candidate: Candidate) -> Sequence[str]:

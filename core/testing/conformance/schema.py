@@ -1,8 +1,11 @@
 """Rules about the module's tables: its history, its models, its schema and the walls round each table."""
 
 from collections.abc import Sequence
+from weakref import WeakKeyDictionary
 
+from msgspec import Struct
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.db.migrations import VERSION_TABLE, downgrade, owner_connection, upgrade
@@ -19,19 +22,14 @@ async def migrations_go_up_down_and_up(candidate: Candidate) -> Sequence[str]:
 
     A downgrade drops what its upgrade made: tables, functions, types. A module that has tables has migrations.
     """
-    history = candidate.plug.migrations
-    if history is None:
+    if candidate.plug.migrations is None:
         return [f"{candidate.name} has tables and no folder migrations"] if candidate.tables else []
-    url = candidate.scratch.settings.owner_url
-    before = await _all_of(candidate)
-    await downgrade(url, history, to="base")
-    left = [name for name in await _names(candidate, LEFTOVERS) if _is_in(name, candidate.name)]
-    await upgrade(url, [history])
-    after = await _all_of(candidate)
+    history = await _history(candidate)
     return [
-        *(f"the downgrade leaves {name}: drop it there" for name in left),
-        *(f"after down and up, {_told(each)} is gone" for each in sorted(before - after)),
-        *(f"after down and up, {_told(each)} is new" for each in sorted(after - before)),
+        *history.failures,
+        *(f"the downgrade leaves {name}: drop it there" for name in history.left),
+        *(f"after down and up, {_told(each)} is gone" for each in sorted(history.before - history.after)),
+        *(f"after down and up, {_told(each)} is new" for each in sorted(history.after - history.before)),
     ]
 
 
@@ -46,14 +44,7 @@ async def the_schema_is_its_own(candidate: Candidate) -> Sequence[str]:
         for mapper in Base.registry.mappers
         if mapper.class_.__module__ in files and mapper.local_table.schema != candidate.name  # pyright: ignore[reportAttributeAccessIssue]
     ]
-    history = candidate.plug.migrations
-    if history is None:
-        return strays
-    url = candidate.scratch.settings.owner_url
-    await downgrade(url, history, to="base")
-    without = await _elsewhere(candidate)
-    await upgrade(url, [history])
-    made = await _elsewhere(candidate) - without
+    made = (await _history(candidate)).elsewhere if candidate.plug.migrations is not None else ()
     return [*strays, *(f"the migrations make {_told(each)}, outside of their schema" for each in sorted(made))]
 
 
@@ -105,20 +96,57 @@ async def _definitions(connection: AsyncConnection, schema: str) -> Definitions:
     return {tuple(row) for row in found if _is_in(row[1], schema)}
 
 
-async def _everything(candidate: Candidate) -> Definitions:
+class History(Struct, frozen=True, kw_only=True):
+    """What was seen when a module's migrations were taken back and made again."""
+
+    before: Definitions
+    """Of the module's schema, as are the others but for the last."""
+    left: list[str]
+    after: Definitions
+    elsewhere: Definitions
+    """What only the migrations can have made in other schemas."""
+    failures: list[str]
+
+
+async def _history(candidate: Candidate) -> History:
+    """Seen once, for all rules that ask. The database is as it was afterwards, so far as the migrations know how."""
+    if candidate not in _seen:
+        _seen[candidate] = await _see(candidate)
+    return _seen[candidate]
+
+
+_seen: WeakKeyDictionary[Candidate, History] = WeakKeyDictionary()
+
+
+async def _see(candidate: Candidate) -> History:
+    url, migrations = candidate.scratch.settings.owner_url, candidate.plug.migrations
+    assert migrations is not None
+    failures: list[str] = []
+    before, _ = await _everything(candidate)
+    try:
+        await downgrade(url, migrations, to="base")
+    except DBAPIError as error:
+        failures.append(f"the downgrade fails: {error.orig}")
+    left = [name for name in await _names(candidate, LEFTOVERS) if _is_in(name, candidate.name)]
+    _, without = await _everything(candidate)
+    if left or failures:
+        async with owner_connection(url) as connection:
+            await connection.execute(text(f'DROP SCHEMA "{candidate.name}" CASCADE'))
+            await connection.commit()
+    try:
+        await upgrade(url, [migrations])
+    except DBAPIError as error:
+        failures.append(f"the upgrade fails after a downgrade: {error.orig}")
+    after, elsewhere = await _everything(candidate)
+    return History(before=before, left=left, after=after, elsewhere=elsewhere - without, failures=failures)
+
+
+async def _everything(candidate: Candidate) -> tuple[Definitions, Definitions]:
+    """What there is in the module's schema, and in every other."""
     async with looking(candidate.scratch) as connection:
-        return {tuple(row) for query in (DEFINITIONS, WALLS) for row in await connection.fetch(query)}
-
-
-async def _all_of(candidate: Candidate) -> Definitions:
-    """What there is in the module's schema."""
-    return {each for each in await _everything(candidate) if _is_in(each[1], candidate.name)}
-
-
-async def _elsewhere(candidate: Candidate) -> Definitions:
-    """What there is in every other schema."""
-    found = await _everything(candidate)
-    return {each for each in found if not _is_in(each[1], candidate.name) and VERSION_TABLE not in each[1]}
+        found = {tuple(row) for query in (DEFINITIONS, WALLS) for row in await connection.fetch(query)}
+    own = {each for each in found if _is_in(each[1], candidate.name)}
+    return own, {each for each in found - own if VERSION_TABLE not in each[1]}
 
 
 async def _names(candidate: Candidate, query: str) -> list[str]:
