@@ -54,7 +54,7 @@ def _of(info: inspect.Type, refer: Refer, field: str, hints: dict[str, Any]) -> 
         case inspect.LiteralType():
             return info.values[0]
         case inspect.IntType() | inspect.FloatType():
-            return _of_number(info)
+            return _of_number(info, field)
         case inspect.ListType() | inspect.SetType() | inspect.VarTupleType() | inspect.FrozenSetType():
             return [_of(info.item_type, refer, field, {}) for _ in range(max(1, info.min_length or 0))]
         case _ if type(info) in PLAIN:
@@ -113,12 +113,18 @@ def _of_text(info: inspect.StrType, field: str, hints: dict[str, Any]) -> str:
     raise NoSample(f"no text is known that {field or 'it'} takes: give its type `examples`")
 
 
-def _of_number(info: inspect.IntType | inspect.FloatType) -> float:
-    """The smallest that is allowed, or 1."""
-    step = info.multiple_of or 1
-    lowest = info.ge if info.ge is not None else None if info.gt is None else info.gt + step
-    if lowest is None or lowest <= step:
-        lowest = step
-    if info.le is not None and lowest > info.le:
-        lowest = info.le
-    return lowest
+def _of_number(info: inspect.IntType | inspect.FloatType, field: str) -> float:
+    """The number nearest to the low end of what is allowed; 1 where nothing is said."""
+    step = info.multiple_of or (1 if isinstance(info, inspect.IntType) else 0.125)
+    bounds = {"gt": info.gt, "ge": info.ge, "lt": info.lt, "le": info.le, "multiple_of": info.multiple_of}
+    meta = msgspec.Meta(**cast("Any", bounds))
+    floor = info.ge if info.ge is not None else info.gt if info.gt is not None else 0
+    ceiling = info.le if info.le is not None else info.lt if info.lt is not None else 0
+    first = -(-floor // step) * step
+    kind = int if isinstance(info, inspect.IntType) else float
+    for number in (1, step, first, first + step, ceiling, ceiling - step):
+        try:
+            return msgspec.convert(number, cast("Any", Annotated[kind, meta]))
+        except msgspec.ValidationError:
+            continue
+    raise NoSample(f"no number is known that {field or 'it'} takes")

@@ -42,7 +42,7 @@ class Allowances(Struct, frozen=True, kw_only=True):
     """Functions (`rsvp.find(text)`) that see past row security, and carry the tenant themselves."""
 
 
-class NotThere(Exception):
+class NotThere(LookupError):
     """There is no such module, or it was set aside; the message says why."""
 
 
