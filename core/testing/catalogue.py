@@ -5,11 +5,12 @@ the conformance kit ask the same ones.
 """
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import asyncpg
 
+from core.db.audit import BOOKKEEPING, TRIGGERS, audit_rule
 from core.db.migrations import VERSION_TABLE
 from core.db.models import Base
 from core.db.tenancy import APP_ROLE, ROW_PRIVILEGES, SYSTEM_ROLE, TenantConnection
@@ -52,6 +53,7 @@ async def table_faults(catalogue: Catalogue, only: Tables) -> list[str]:
         references_across_tenants,
         other_policies,
         other_grants,
+        other_trails,
     )
     return [fault for check in checks for fault in await check(catalogue, only)]
 
@@ -156,12 +158,13 @@ async def grants(catalogue: Catalogue) -> dict[tuple[str, str], set[str]]:
 
 
 def table_grants(only: Tables) -> dict[tuple[str, str], set[str]]:
-    """What the serving roles may do with tenant tables: the application what the model says, the system every row."""
-    expected: dict[tuple[str, str], set[str]] = {(name, SYSTEM_ROLE): ROWS for name in only}
-    for name in only:
-        model = Base.metadata.tables.get(name)
-        expected[name, APP_ROLE] = ROWS if model is None else set(model.info.get("app", ROWS))
-    return expected
+    """What the serving roles may do with tenant tables: what the models say, which is everything unless they do."""
+    said = {name: Base.metadata.tables[name].info if name in Base.metadata.tables else {} for name in only}
+    return {
+        (name, role): set(said[name].get(key, ROWS))
+        for name in only
+        for role, key in ((APP_ROLE, "app"), (SYSTEM_ROLE, "system"))
+    }
 
 
 async def other_grants(catalogue: Catalogue, only: Tables) -> list[str]:
@@ -174,6 +177,38 @@ async def other_grants(catalogue: Catalogue, only: Tables) -> list[str]:
         for name, role in sorted(found.keys() | expected.keys())
         if found.get((name, role)) != expected.get((name, role))
     ]
+
+
+async def other_trails(catalogue: Catalogue, only: Tables) -> list[str]:
+    """What the audit trail holds of a table is what its model says, by triggers that are switched on."""
+    found = await catalogue.fetch(
+        r"""SELECT n.nspname || '.' || c.relname AS table, tgname AS name, tgenabled = 'O' AS is_on,
+                   (string_to_array(encode(tgargs, 'escape'), '\000'))[:3] AS arguments
+            FROM pg_trigger JOIN pg_class c ON c.oid = tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE tgfoid = 'core.audit()'::regprocedure"""
+    )
+    trails: dict[str, set[tuple[Any, ...]]] = defaultdict(set)
+    for row in _of(found, only):
+        owner, hidden, omitted = row["arguments"]
+        trails[row["table"]].add((row["name"], row["is_on"], owner, _names(hidden), _names(omitted)))
+    return [
+        f"{name} is written down in the audit trail otherwise than its model says: see op.audit_table"
+        for name in sorted(only)
+        if trails[name] != _trail(name)
+    ]
+
+
+def _trail(name: str) -> set[tuple[Any, ...]]:
+    rule = audit_rule(Base.metadata.tables[name]) if name in Base.metadata.tables else None
+    if rule is None:
+        return set()
+    told = (True, rule.owner, frozenset(rule.hidden), frozenset((*BOOKKEEPING, *rule.omitted)))
+    return {(f"audit_{event.lower()}", *told) for event in TRIGGERS}
+
+
+def _names(array: str) -> frozenset[str]:
+    """Of an array literal of column names."""
+    return frozenset(filter(None, array.strip("{}").split(",")))
 
 
 async def unguardable(catalogue: Catalogue) -> list[str]:
@@ -199,15 +234,16 @@ async def definer_functions(catalogue: Catalogue) -> Records:
     )
 
 
-def definer_faults(found: Records, allowed: Collection[str]) -> list[str]:
+def definer_faults(found: Records, allowed: Mapping[str, str]) -> list[str]:
+    """`allowed` names the functions that may, and the one role that may call each."""
     return [
         f"{row['name']} sees past row security: read it with that in mind, and exempt it by name"
         for row in found
         if row["name"] not in allowed
     ] + [
-        f"{row['name']} must SET search_path = pg_catalog, pg_temp, and be callable by {APP_ROLE} alone"
+        f"{row['name']} must SET search_path = pg_catalog, pg_temp, and be callable by {allowed[row['name']]} alone"
         for row in found
-        if row["name"] in allowed and (row["config"], row["callers"]) != (SEARCH_PATH, [APP_ROLE])
+        if row["name"] in allowed and (row["config"], row["callers"]) != (SEARCH_PATH, [allowed[row["name"]]])
     ]
 
 
