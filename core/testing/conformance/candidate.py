@@ -14,7 +14,7 @@ from sqlalchemy import Table
 from core.app import Application
 from core.db.database import Database, connect
 from core.db.tenancy import TenantConnection
-from core.plugs.discovery import Plug
+from core.plugs.discovery import Plug, Plugs
 from core.plugs.switchboard import Step, Switch, Switchboard
 from core.principal import Principal, PrincipalKind
 from core.runtime import Runtime
@@ -101,6 +101,12 @@ class Candidate:
     @property
     def jobs(self) -> list[Actor]:
         return [*self.plug.module.actors, *self.plug.module.subscribers]
+
+    @cached_property
+    def company(self) -> Plugs:
+        """The module, and those that it can't do without."""
+        needed = {self.name, *self.runtime.plugs.requirements_of(self.name)}
+        return Plugs(plug for plug in self.runtime.plugs if plug.name in needed)
 
     @cached_property
     def routes(self) -> dict[str, HTTPRouteHandler]:

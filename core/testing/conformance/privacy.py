@@ -113,7 +113,7 @@ async def _have_referred(rows: Rows, column: "Column[Any]", subject_id: UUID) ->
 async def _exported(candidate: Candidate, tenant: Tenant, person: Person, other: Person) -> list[str]:
     ctx = tenant.ctx()
     try:
-        held: list[Held] = [each async for each in export_subject(ctx, candidate.runtime.plugs, person.id)]
+        held: list[Held] = [each async for each in export_subject(ctx, candidate.company, person.id)]
     except Exception as error:
         return [f"an export fails: {error}"]
     finally:
@@ -131,7 +131,7 @@ async def _exported(candidate: Candidate, tenant: Tenant, person: Person, other:
 async def _erased(candidate: Candidate, tenant: Tenant, subject_id: UUID, *, dry_run: bool = False) -> Erasure:
     ctx = tenant.ctx()
     try:
-        found = await erase_subject(ctx, candidate.runtime.plugs, subject_id, dry_run=dry_run)
+        found = await erase_subject(ctx, candidate.company, subject_id, dry_run=dry_run)
     finally:
         await ctx.close()
     return next(each for each in found if each.module == candidate.name)
