@@ -47,9 +47,8 @@ class EventSchemas(Struct, frozen=True, kw_only=True):
         """What is not as it was promised, or was not promised yet, a sentence each; empty where all is well."""
         kept = self._kept()
         write = f"`plugs events schemas {self.module} --write`"
-        return [
-            *self._wrong(kept),
-            *(f"{_label(event)} has no up-to-date schema file: {write}" for event in self._unwritten(kept)),
+        return self._wrong(kept) or [
+            f"{_label(event)} has no up-to-date schema file: {write}" for event in self._unwritten(kept)
         ]
 
     def write(self) -> list[Path]:
