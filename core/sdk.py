@@ -61,6 +61,7 @@ from core.text import (
     ShortText,
     Url,
 )
+from core.toggles.models import ModuleState
 
 __all__ = [
     "DEFAULT_LIMIT",
@@ -85,6 +86,7 @@ __all__ = [
     "Malformed",
     "Mapped",
     "Module",
+    "ModuleState",
     "ModuleSwitched",
     "Moment",
     "MultipartBody",
