@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint format lock clean
+.PHONY: help install run test bench lint format lock clean
 
 help:  ## Show this help.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,16 @@ run: $(READY)  ## Start everything: PostgreSQL, Redis, migrations, demo data, AP
 test: $(READY)  ## Run every test on real PostgreSQL and Redis.
 	@$(BIN)/pytest
 
+PEERS := .venv-bench/.ready
+
+$(PEERS): tests/bench/peers/requirements.lock
+	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r $<
+	@touch $@
+
+bench: $(READY) $(PEERS)  ## Measure against the floor and the seed stack; writes docs/performance.*
+	@PYTHONPATH=. $(BIN)/python -m tests.bench $(ARGS)
+
 lint: $(READY)  ## Check style, types and boundaries.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -39,6 +49,7 @@ lock:  ## Resolve the requirements anew (needs uv).
 	uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header --no-annotate --no-emit-index-url pyproject.toml --output-file requirements/production.lock
 	uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header --no-annotate --no-emit-index-url --extra dev pyproject.toml --output-file requirements/development.lock
 	uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header --no-annotate --no-emit-index-url requirements/build.in --output-file requirements/build.lock
+	uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-header --no-annotate --no-emit-index-url tests/bench/peers/requirements.in --output-file tests/bench/peers/requirements.lock
 
 clean:  ## Remove the environment and the local data.
-	rm -rf $(VENV) .plugs
+	rm -rf $(VENV) .venv-bench .plugs

@@ -10,16 +10,27 @@ from litestar import Litestar, Request, Response, Router
 from litestar.di import Provide
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from core.audit.routes import audit_router
+from core.audit.verifying import Verifier
 from core.db.database import Database
 from core.db.migrations import pending_in
 from core.errors import Unavailable
-from core.http.access import MODULE, RequestContexts, Services, provide_ctx
+from core.http.access import CTX, MODULE, RequestContexts, Services, provide_ctx
+from core.http.addresses import ClientAddresses
+from core.http.authentication import Authentication
 from core.http.bodies import StrictBody, prepare_body
+from core.http.cors import CrossOrigin
 from core.http.documentation import documentation_routes
-from core.http.methods import answer_options, note_allowed_methods
+from core.http.gcra import Limiter
+from core.http.header_limits import HeaderLimit
+from core.http.idempotency import MUTATING, IdempotencyKeys
+from core.http.methods import HeadAsGet, answer_options, note_allowed_methods
 from core.http.openapi import prepare_openapi
 from core.http.parameters import note_known_parameters, refuse_unknown_parameters
 from core.http.problems import EXCEPTION_HANDLERS
+from core.http.rate_limits import RateLimitHeaders, RateLimits
+from core.http.security_headers import SecurityHeaders
+from core.http.time_limits import TimeLimits
 from core.identity.onboarding import Onboarding
 from core.identity.routes import identity_router
 from core.identity.service import make_identity
@@ -34,6 +45,7 @@ from core.plugs.discovery import Plug
 from core.runtime import Runtime, make_runtime
 from core.settings import Environment, Settings, load_settings
 from core.tasks.broker import Bell, redis_client
+from core.tasks.redis_keys import RedisKeys
 
 VERSION = version("the-plugs")
 
@@ -44,10 +56,20 @@ class Application:
     def __init__(self, litestar: Litestar, runtime: Runtime, metrics: Metrics) -> None:
         self.litestar = litestar
         self.runtime = runtime
-        self._asgi: ASGIApp = Access(litestar, metrics=metrics)  # type: ignore[arg-type]
+        self._asgi = _around(litestar, runtime.settings, metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._asgi(scope, receive, send)
+
+
+def _around(litestar: Litestar, settings: Settings, metrics: Metrics) -> ASGIApp:
+    """What every request goes through, matched or not, from the inside out."""
+    app: ASGIApp = HeadAsGet(litestar)  # type: ignore[arg-type]
+    app = HeaderLimit(app, most_bytes=settings.header_limit)
+    app = CrossOrigin(app, origins=settings.allowed_origins, credentials=settings.cors_credentials)
+    app = SecurityHeaders(app, strict_transport_seconds=settings.strict_transport_seconds)
+    app = Access(app, metrics=metrics)
+    return ClientAddresses(app, proxies=settings.proxy_networks, header=settings.forwarded_header)
 
 
 def create_app(runtime: Runtime | None = None) -> Application:
@@ -61,12 +83,18 @@ def create_app(runtime: Runtime | None = None) -> Application:
         route_handlers=[
             health_router(),
             identity_router(),
+            audit_router(),
             *(_module_router(plug) for plug in runtime.plugs),
             *_local_routes(runtime.settings),
             *documentation_routes(),
         ],
         lifespan=[_lifespan(runtime, metrics)],
-        middleware=[RequestContexts(registry=runtime.registry, cursors=runtime.cursors)],
+        middleware=[
+            RateLimitHeaders(),
+            Authentication(),
+            RequestContexts(registry=runtime.registry, cursors=runtime.cursors),
+            TimeLimits(request_seconds=runtime.settings.request_seconds, body_seconds=runtime.settings.body_seconds),
+        ],
         dependencies={"ctx": Provide(provide_ctx, sync_to_thread=False)},
         exception_handlers=EXCEPTION_HANDLERS,
         before_request=_before_request,
@@ -82,10 +110,13 @@ def create_app(runtime: Runtime | None = None) -> Application:
     return Application(litestar, runtime, metrics)
 
 
-async def _before_request(request: Request[Any, Any, Any]) -> Response[None] | None:
+async def _before_request(request: Request[Any, Any, Any]) -> Response[Any] | None:
     refuse_unknown_parameters(request)
     await prepare_body(request)
-    return answer_options(request)
+    if request.method not in MUTATING:
+        return answer_options(request)
+    services: Services = request.app.state.services
+    return await services.idempotency_keys.claim(request, request.scope["state"].get(CTX))
 
 
 def _local_routes(settings: Settings) -> list[Router]:
@@ -119,12 +150,24 @@ def _lifespan(runtime: Runtime, metrics: Metrics) -> Callable[[Litestar], Abstra
             bell = Bell(client, namespace=settings.redis_namespace)
             modules = runtime.module_states(database)
             await stack.enter_async_context(runtime.watch("api", modules))
-            app.state.services = Services(database=database, authenticator=identity, bell=bell, modules=modules)
+            app.state.services = Services(
+                database=database,
+                authenticator=identity,
+                rate_limits=RateLimits(
+                    Limiter(client, fail_open=settings.rate_fail_open),
+                    RedisKeys(settings.redis_namespace),
+                    settings.rates,
+                ),
+                idempotency_keys=IdempotencyKeys(settings.secret_key),
+                bell=bell,
+                modules=modules,
+            )
             app.state.plugs, app.state.switchboard = runtime.plugs, runtime.switchboard(database)
             app.state.onboarding = Onboarding(
                 database=database, links=runtime.links, second_factors=identity.second_factors, ring=bell.ring
             )
             app.state.permissions = runtime.permissions
+            app.state.verifier = Verifier(database, settings.wrapping_keys)
             app.state.metrics = metrics
             app.state.health = _health(runtime, database, client)
             await stack.enter_async_context(runtime.plugs.lifespan())

@@ -23,6 +23,8 @@ class PlugsError(Exception):
 
     code = "error"
     title = "The request failed"
+    retry_after: int | None = None
+    """Seconds after which trying again makes sense, where that is known."""
 
     def __init__(
         self, detail: str | None = None, *, code: str | None = None, errors: Sequence[FieldError] = ()
@@ -74,6 +76,13 @@ class PreconditionFailed(PlugsError):
 class TooLarge(PlugsError):
     code = "too-large"
     title = "The request is too large"
+
+
+class TooSlow(PlugsError):
+    """The client takes too long to say what it wants."""
+
+    code = "too-slow"
+    title = "The request took too long to arrive"
 
 
 class Invalid(PlugsError):

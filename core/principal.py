@@ -27,6 +27,8 @@ class Principal(Struct, frozen=True, kw_only=True):
     user_id: UUID | None = None
     session_id: UUID | None = None
     api_key_id: UUID | None = None
+    impersonator_id: UUID | None = None
+    """The operator who acts in this person's place."""
     role: str = ""
     permissions: frozenset[str] = frozenset()
     team_permissions: Mapping[UUID, frozenset[str]] = NOTHING

@@ -9,12 +9,17 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from core.audit import models as audit_models
+from core.audit import permissions as audit_permissions
+from core.audit import sealing
 from core.db import announcements
 from core.db.announcements import Watcher
 from core.db.database import Database, connect, open_database
 from core.db.migrations import ENVIRONMENT, MigrationSet
 from core.db.pages import CursorSigner
 from core.db.tenancy import APP_ROLE, TenantConnection
+from core.http import idempotency_models
+from core.http.idempotency import FORGOTTEN_KEYS
 from core.identity import credential_models, letters, organization_models
 from core.identity import models as identity_models
 from core.identity import permissions as identity_permissions
@@ -28,21 +33,26 @@ from core.plugs.switchboard import ModuleSwitched, Switchboard
 from core.secrets import models as secret_models
 from core.settings import Settings
 from core.tasks import models as task_models
+from core.tasks.chores import Chore
 from core.tasks.registry import TaskRegistry
+from core.tasks.schedule import TASK_SWEEPS
 from core.toggles import models as toggle_models
 from core.toggles.states import TOPIC, ModuleStates
 
 CORE_TABLES = (
     announcements,
+    audit_models,
     identity_models,
     organization_models,
     credential_models,
     secret_models,
     task_models,
     toggle_models,
+    idempotency_models,
 )
 """Importing them puts the core's tables into the metadata that migrations are compared with."""
 CORE_EVENTS = (ModuleSwitched,)
+CORE_SWEEPS = (*TASK_SWEEPS, FORGOTTEN_KEYS)
 CORE_ACTORS = (send_mail, *letters.ACTORS)
 CORE_MIGRATIONS = MigrationSet(name="core", directory=ENVIRONMENT / "versions")
 
@@ -58,7 +68,7 @@ class Runtime(Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def permissions(self) -> list[Permission]:
-        return [*identity_permissions.PERMISSIONS, *self.plugs.permissions]
+        return [*identity_permissions.PERMISSIONS, *audit_permissions.PERMISSIONS, *self.plugs.permissions]
 
     @cached_property
     def links(self) -> Links:
@@ -88,6 +98,11 @@ class Runtime(Struct, frozen=True, kw_only=True, dict=True):
                 for plug in self.plugs
             ),
         ]
+
+    def chores(self, database: Database) -> list[Chore]:
+        """What a worker does for the deployment as a whole."""
+        sealer = sealing.Sealer(database, self.settings.wrapping_keys)
+        return [Chore(name="seal-audit", every=sealing.EVERY, work=sealer.seal)]
 
     def open_database(self, name: str, *, at_least: int = 1) -> AbstractAsyncContextManager[Database]:
         """The pools of one process; `at_least` so many connections a lane, for work that holds one each."""

@@ -10,6 +10,7 @@ from litestar.response import Stream
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core import clock
+from core.db.audit import HIDDEN, QUIET
 from core.db.models import (
     Json,
     OptionalPii,
@@ -40,6 +41,7 @@ from core.http.access import requires
 from core.http.bodies import convert_strictly
 from core.http.conditions import check_if_match, etag_of
 from core.http.field_errors import field_errors
+from core.http.rate_limits import limited
 from core.http.responses import IfMatch, Limit, PageCursor, json_bytes, tagged
 from core.ids import new_id
 from core.permissions import Permission, Role
@@ -65,8 +67,10 @@ from core.toggles.models import ModuleState
 
 __all__ = [
     "DEFAULT_LIMIT",
+    "HIDDEN",
     "NO_NUL",
     "NO_NUL_TITLE",
+    "QUIET",
     "Actor",
     "Conflict",
     "Ctx",
@@ -129,6 +133,7 @@ __all__ = [
     "get",
     "hook",
     "json_bytes",
+    "limited",
     "mapped_column",
     "mine",
     "new_id",

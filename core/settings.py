@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Mapping
 from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,6 +21,10 @@ from msgspec import Meta, Struct
 
 LOCAL_SECRET = "local-only-secret-which-production-refuses"  # noqa: S105
 DEMO_PASSWORD = "correct-horse-local"  # noqa: S105
+
+
+ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:.]+\](:[0-9]{1,5})?")
+"""As browsers write it: in small letters, without a path."""
 
 
 class Environment(StrEnum):
@@ -40,6 +45,9 @@ type Count = Annotated[int, Meta(ge=1, le=1000)]
 type Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 type Sender = Annotated[str, Meta(pattern=r"^[^@<>\r\n]*<?[^@<>\s]+@[A-Za-z0-9.-]+>?$")]
 type Bytes = Annotated[int, Meta(ge=1024)]
+_RATE = r"(subject|organization|address)=[1-9]\d{0,8}/[1-9]\d{0,4}"
+type Rate = Annotated[str, Meta(pattern=rf"^(off|{_RATE}( {_RATE}){{0,2}})$")]
+"""`subject=600/60 organization=6000/60`: how many requests, in how many seconds, for each; or `off`."""
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -78,6 +86,33 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     refresh_token_seconds: Annotated[float, Meta(gt=0)] = 14 * 86_400
     body_limit: Bytes = 1_048_576
     """Largest request body in bytes; a route may declare its own."""
+
+    header_limit: Bytes = 32_768
+    """Most bytes of a request's headers, all together."""
+    request_seconds: Seconds = 30
+    """Seconds that a route may take until its answer starts; what the client takes to send its body is not counted."""
+    body_seconds: Seconds = 10
+    """Seconds of patience for a body, beyond those that its bytes take on a slow line."""
+
+    trusted_proxies: str = ""
+    """Networks of our own proxies (`10.0.0.0/8, 2001:db8::/32`): their word on where a request comes from counts."""
+    forwarded_header: Literal["x-forwarded-for", "forwarded"] = "x-forwarded-for"
+    """The header in which the proxies say it; clients can send the other one, so it is ignored."""
+    cors_origins: str = ""
+    """Origins whose pages may call the API from a browser (`https://app.example, https://…`), or `*`."""
+    cors_credentials: bool = False
+    """Whether those pages may send cookies and the like; never together with `*`."""
+    hsts_seconds: Annotated[int, Meta(ge=0, le=63_072_000)] = 31_536_000
+    """How long browsers shall insist on https; sent in production alone, and not where it is 0."""
+
+    rate_read: Rate = "subject=1200/60 organization=12000/60 address=3000/60"
+    rate_write: Rate = "subject=600/60 organization=6000/60 address=1500/60"
+    rate_expensive: Rate = "subject=30/60 organization=120/60 address=60/60"
+    """Exports, imports and the like."""
+    rate_sign_in: Rate = "address=60/60"
+    """What people do who are not signed in: signing in, registering, asking for letters."""
+    rate_fail_open: bool = True
+    """Whether requests are let through while Redis is away. The throttle of sign-ins is in PostgreSQL and holds."""
 
     drain_seconds: Annotated[float, Meta(ge=0, le=60)] = 0
     """Seconds between failing readiness and closing the port, for a load balancer to notice."""
@@ -118,6 +153,29 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return {name: hashlib.blake2b(b"encryption-keys", key=secret, digest_size=32).digest()}
 
     @property
+    def proxy_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Raises `ValueError` where `trusted_proxies` holds something else."""
+        return tuple(ip_network(part, strict=False) for part in _parts(self.trusted_proxies))
+
+    @property
+    def allowed_origins(self) -> frozenset[str]:
+        return frozenset(_parts(self.cors_origins))
+
+    @property
+    def rates(self) -> dict[str, str]:
+        """The rate of each class of routes."""
+        return {
+            "read": self.rate_read,
+            "write": self.rate_write,
+            "expensive": self.rate_expensive,
+            "sign-in": self.rate_sign_in,
+        }
+
+    @property
+    def strict_transport_seconds(self) -> int:
+        return self.hsts_seconds if self.environment is Environment.PRODUCTION else 0
+
+    @property
     def system_url(self) -> str:
         return self.database_system_url or self.database_url
 
@@ -156,6 +214,7 @@ def load_settings(environ: Mapping[str, str] | None = None, *, env_file: Path | 
     problems += _unfit_for_production(settings)
     problems += _bad_urls(settings)
     problems += _bad_keys(settings)
+    problems += _bad_origins(settings)
     if problems:
         raise SettingsError(problems)
     return settings
@@ -223,3 +282,22 @@ def _bad_keys(settings: Settings) -> list[str]:
     except ValueError as error:
         return [f"{VARIABLES['encryption_keys']}: {error}"]
     return []
+
+
+def _bad_origins(settings: Settings) -> list[str]:
+    """Who may say where a request comes from, and which pages may call."""
+    problems: list[str] = []
+    try:
+        _ = settings.proxy_networks
+    except ValueError:
+        problems.append(f"{VARIABLES['trusted_proxies']}: must be networks such as 10.0.0.0/8, with commas between")
+    origins = settings.allowed_origins
+    if any(origin != "*" and not ORIGIN.fullmatch(origin) for origin in origins):
+        problems.append(f"{VARIABLES['cors_origins']}: must be origins such as https://app.example, or *")
+    if "*" in origins and (settings.cors_credentials or len(origins) > 1):
+        problems.append(f"{VARIABLES['cors_origins']}: * stands alone, and without {VARIABLES['cors_credentials']}")
+    return problems
+
+
+def _parts(listed: str) -> list[str]:
+    return [part.strip() for part in listed.split(",") if part.strip()]

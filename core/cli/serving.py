@@ -11,7 +11,7 @@ from dramatiq.brokers.redis import RedisBroker
 
 from core.app import Application, create_app
 from core.cli.common import load_runtime, need
-from core.runtime import Runtime
+from core.runtime import CORE_SWEEPS, Runtime
 from core.tasks.broker import make_broker, redis_client
 from core.tasks.jobs import JobRunner
 from core.tasks.relay import Doorbell, Relay
@@ -55,6 +55,7 @@ def serve_api(*, host: str | None, port: int | None) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # who may say where a request comes from is a setting of ours
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     DrainingServer(config, application, drain_seconds=settings.drain_seconds).run()
@@ -95,8 +96,9 @@ async def _work(runtime: Runtime) -> None:
             relay=Relay(
                 database=database, registry=runtime.registry, broker=broker(), resend_after=settings.resend_after
             ),
-            scheduler=Scheduler(database=database, registry=runtime.registry),
+            scheduler=Scheduler(database=database, registry=runtime.registry, sweeps=CORE_SWEEPS),
             doorbell=Doorbell(client, namespace=settings.redis_namespace, poll=settings.relay_poll),
             threads=settings.worker_threads,
+            chores=runtime.chores(database),
         )
         await worker.run()

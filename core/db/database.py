@@ -7,9 +7,10 @@ The write lane is a SQLAlchemy session on the primary; the read lane runs compil
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, cast
+from uuid import UUID
 
 import asyncpg
-from sqlalchemy import event
+from sqlalchemy import event, func, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session, SessionTransaction
@@ -17,7 +18,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, Pool
 
 from core.db.models import TenantModel
 from core.db.reads import ReadLane
-from core.db.tenancy import APP_ROLE, SYSTEM_ROLE, TenantConnection, TenantContext
+from core.db.tenancy import APP_ROLE, SYSTEM_ROLE, Acting, TenantConnection, TenantContext, who_acts
 
 CONNECT_SECONDS = 1.0
 POOL_SECONDS = 1.0
@@ -56,6 +57,14 @@ class _SyncTenantSession(Session):
     """A session class of its own, so that the listeners below concern the write lane alone."""
 
 
+class _SyncSystemSession(Session):
+    """Likewise: the system role has no tenant, and the audit trail asks all the same who acts."""
+
+
+class _SystemSession(AsyncSession):
+    sync_session_class = _SyncSystemSession
+
+
 class TenantSession(AsyncSession):
     """The write lane: one transaction in one tenant, opened at first use. Services add and query; they never commit."""
 
@@ -79,7 +88,8 @@ class Database:
     @asynccontextmanager
     async def system(self) -> AsyncGenerator[AsyncSession]:
         """One transaction that sees every tenant; commits unless an error leaves it."""
-        async with AsyncSession(self._system, expire_on_commit=False) as session, session.begin():
+        info = {CONTEXT: who_acts()}
+        async with _SystemSession(self._system, expire_on_commit=False, info=info) as session, session.begin():
             yield session
 
     async def ping(self) -> None:
@@ -131,10 +141,17 @@ def _forget_tenant(dbapi_connection: Any, _record: Any, _proxy: Pool) -> None:
     cast("TenantConnection", dbapi_connection.driver_connection).enter(None)
 
 
+async def act_as(system: AsyncSession, user_id: UUID) -> None:
+    """For whoever proves within the transaction who they are: from here on, the audit trail names them."""
+    await system.execute(select(func.set_config("app.user_id", str(user_id), True)))
+
+
+@event.listens_for(_SyncSystemSession, "after_begin")
 @event.listens_for(_SyncTenantSession, "after_begin")
 def _enter_tenant(session: Session, _transaction: SessionTransaction, connection: Connection) -> None:
     """BEGIN is sent with the first statement, so naming the tenant here costs no round trip."""
-    cast("TenantConnection", connection.connection.driver_connection).enter(session.info[CONTEXT])
+    context: Acting | None = session.info[CONTEXT]
+    cast("TenantConnection", connection.connection.driver_connection).enter(context)
 
 
 @event.listens_for(_SyncTenantSession, "before_flush")

@@ -2,11 +2,22 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Protocol
 from uuid import UUID
 
 from advanced_alchemy.types import DateTimeUTC
-from sqlalchemy import Boolean, ForeignKeyConstraint, Index, Integer, MetaData, Text, UniqueConstraint, Uuid, func
+from sqlalchemy import (
+    Boolean,
+    ForeignKeyConstraint,
+    FromClause,
+    Index,
+    Integer,
+    MetaData,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncAttrs
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
@@ -50,7 +61,8 @@ class TenantModel(Base):
 
     `class Answer(TenantModel, schema="rsvp")` is enough: the primary key is `(organization_id, id)`, the organization
     is filled in from the transaction's context, and migrations made with `plugs makemigration` put the table under
-    forced row security. `version` counts the row's changes: two writers of one version conflict, one of them loses.
+    forced row security and into the audit trail. `version` counts the row's changes: two writers of one version
+    conflict, one of them loses.
     """
 
     __abstract__ = True
@@ -64,18 +76,36 @@ class TenantModel(Base):
     )
 
     def __init_subclass__(
-        cls, *, schema: str | None = None, app: Sequence[str] = ROW_PRIVILEGES, **kwargs: Any
+        cls,
+        *,
+        schema: str | None = None,
+        app: Sequence[str] = ROW_PRIVILEGES,
+        unaudited: str | None = None,
+        **kwargs: Any,
     ) -> None:
-        """`app` is what the application may do with its own rows, where that is not everything."""
+        """`app` is what the application may do with its own rows, where that is not everything.
+
+        `unaudited` is why changes of the rows are not in the audit trail, where they are not.
+        """
         if schema is not None:
             own = cls.__dict__.get("__table_args__", ())
-            cls.__table_args__ = (*own, {"schema": schema, "info": {"tenant": True, "app": tuple(app)}})
+            info = {"tenant": True, "app": tuple(app), "unaudited": unaudited}
+            cls.__table_args__ = (*own, {"schema": schema, "info": info})
         super().__init_subclass__(**kwargs)
 
     @declared_attr.directive
     @classmethod
     def __mapper_args__(cls) -> dict[str, Any]:
         return {"version_id_col": cls.version, "eager_defaults": False}
+
+
+class TenantRow(Protocol):
+    """What lists and reads need of a model: any row that names its organization, `TenantModel` or not."""
+
+    __table__: ClassVar[FromClause]
+    __tablename__: Any
+    organization_id: Mapped[UUID]
+    id: Mapped[UUID]
 
 
 class SoftDelete:

@@ -29,7 +29,7 @@ from sqlalchemy import ColumnElement, Integer, Text, and_, bindparam, func, lite
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.orm import InstrumentedAttribute
 
-from core.db.models import TenantModel
+from core.db.models import TenantRow
 from core.db.reads import Read, ReadLane, mine
 from core.errors import FieldError, Invalid
 
@@ -85,7 +85,7 @@ class ListQuery:
 
     def __init__(
         self,
-        model: type[TenantModel],
+        model: type[TenantRow],
         *,
         columns: Sequence[ColumnElement[Any] | InstrumentedAttribute[Any]],
         sorts: Mapping[str, InstrumentedAttribute[Any]],

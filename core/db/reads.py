@@ -18,7 +18,7 @@ import asyncpg
 from sqlalchemy import ColumnElement, Select, Uuid, bindparam
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
-from core.db.models import TenantModel
+from core.db.models import TenantRow
 from core.db.tenancy import TenantConnection, TenantContext
 
 type Row = asyncpg.Record
@@ -31,7 +31,7 @@ STREAM_ROWS = 500
 TENANT = "tenant"
 
 
-def mine(model: type[TenantModel]) -> ColumnElement[bool]:
+def mine(model: type[TenantRow]) -> ColumnElement[bool]:
     """The tenant predicate. Its value is bound by the lane, never by the caller."""
     return model.organization_id == bindparam(TENANT, type_=Uuid())
 

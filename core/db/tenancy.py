@@ -7,7 +7,9 @@ Three roles, all without login; a login is made a member and each connection tak
 - `plugs_system` has policies of its own and is used in a few named places (sign-in look-up, relay, worker's claim).
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -22,21 +24,56 @@ CURRENT_ORGANIZATION = "nullif(current_setting('app.organization_id', true), '')
 """The tenant of the running transaction as SQL. After one the setting is '' rather than NULL, hence nullif."""
 
 
-class TenantContext(Struct, frozen=True, kw_only=True):
-    """What a transaction knows of who runs it; PostgreSQL sees it as `app.*` settings."""
+class Acting(Struct, frozen=True, kw_only=True):
+    """Who does what a transaction does, from where, and within what: for the audit trail, never for a decision.
 
-    organization_id: UUID
+    PostgreSQL sees each field as the setting `app.<name>`.
+    """
+
     user_id: UUID | None = None
+    """Whose account acts; None where nobody is signed in, and for the system itself."""
+    impersonator_id: UUID | None = None
+    """The operator behind the account, where it is not its owner."""
+    api_key_id: UUID | None = None
+    address: str | None = None
     correlation_id: str = ""
+    job_id: UUID | None = None
+    job_name: str | None = None
+    """The actor that the job runs."""
 
     def as_sql(self) -> str:
-        """`SET LOCAL` statements, safe to append to BEGIN: ids are UUIDs, the free text is quoted."""
-        settings = {"organization_id": str(self.organization_id)}
-        if self.user_id is not None:
-            settings["user_id"] = str(self.user_id)
-        if self.correlation_id:
-            settings["correlation_id"] = self.correlation_id
-        return "".join(f"SET LOCAL app.{name} = {_literal(value)};" for name, value in settings.items())
+        """`SET LOCAL` statements, safe to append to BEGIN: every value is quoted."""
+        settings = {name: getattr(self, name) for name in self.__struct_fields__}
+        return "".join(f"SET LOCAL app.{name} = {_literal(str(value))};" for name, value in settings.items() if value)
+
+
+class TenantContext(Acting, frozen=True, kw_only=True):
+    """What a transaction on the write or the read lane knows: the tenant that it sees, and who acts in it."""
+
+    organization_id: UUID
+
+    def without_tenant(self) -> Acting:
+        return Acting(**{name: getattr(self, name) for name in Acting.__struct_fields__})
+
+
+_NOBODY = Acting()
+_ACTING: ContextVar[Acting] = ContextVar("acting", default=_NOBODY)
+"""What transactions of the system role, which have no context of their own, tell the audit trail. It follows the
+request or the job through every call, so that no caller can forget to hand it on."""
+
+
+@contextmanager
+def acting(who: Acting) -> Generator[None]:
+    """Until the end of the block, what the system role does is done by `who`."""
+    token = _ACTING.set(who.without_tenant() if isinstance(who, TenantContext) else who)
+    try:
+        yield
+    finally:
+        _ACTING.reset(token)
+
+
+def who_acts() -> Acting:
+    return _ACTING.get()
 
 
 def _literal(text: str) -> str:
@@ -64,7 +101,7 @@ class TenantConnection(_Connection):
         super().__init__(*args, **kwargs)
         self._context_sql = ""
 
-    def enter(self, context: TenantContext | None) -> None:
+    def enter(self, context: Acting | None) -> None:
         """The next transaction runs in this context; None means no tenant, and so no rows."""
         self._context_sql = "" if context is None else context.as_sql()
 
@@ -81,10 +118,13 @@ class TenantConnection(_Connection):
 ROW_PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
 
-def guard_table(table: str, *, app: Sequence[str] = ROW_PRIVILEGES) -> list[str]:
+def guard_table(
+    table: str, *, app: Sequence[str] = ROW_PRIVILEGES, system: Sequence[str] = ROW_PRIVILEGES
+) -> list[str]:
     """Statements that put a tenant table under forced row security and grant it to the roles that use it.
 
-    `table` is a qualified name; `app` is what the application may do with its own rows. The predicate stands in USING
+    `table` is a qualified name; `app` is what the application may do with its own rows, `system` what the system role
+    may do with everybody's. The predicate stands in USING
     and in WITH CHECK: a row can neither be seen nor written into another tenant. The owner gets no policy, so even it
     sees no rows of a guarded table.
     """
@@ -95,5 +135,5 @@ def guard_table(table: str, *, app: Sequence[str] = ROW_PRIVILEGES) -> list[str]
         f"CREATE POLICY tenant ON {table} TO {APP_ROLE} USING ({mine}) WITH CHECK ({mine})",
         f"CREATE POLICY system ON {table} TO {SYSTEM_ROLE} USING (true) WITH CHECK (true)",
         f"GRANT {', '.join(app)} ON {table} TO {APP_ROLE}",
-        f"GRANT {', '.join(ROW_PRIVILEGES)} ON {table} TO {SYSTEM_ROLE}",
+        f"GRANT {', '.join(system)} ON {table} TO {SYSTEM_ROLE}",
     ]

@@ -1,11 +1,7 @@
-"""From a request to its `Ctx`: who asks, for which organization, in one transaction that ends before the answer starts.
-
-The middleware authenticates, makes the context, and commits the write lane at the moment a successful answer would
-begin; where the commit fails, the client gets the error instead of the success.
-"""
+"""From a request to its `Ctx`: whoever asks, for which organization, in one transaction that ends before the answer."""
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import structlog
 from litestar import Request
@@ -14,13 +10,17 @@ from litestar.di import NamedDependency
 from litestar.enums import ScopeType
 from litestar.handlers import BaseRouteHandler
 from litestar.middleware import ASGIMiddleware
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
 from core.db.database import Database
 from core.db.pages import CursorSigner
+from core.db.tenancy import Acting, acting
 from core.errors import Forbidden, NotFound, Unauthenticated
-from core.http.problems import answer_for
+from core.http.authentication import Authenticator
+from core.http.committing import CommittingSend
+from core.http.idempotency import IdempotencyKeys
+from core.http.rate_limits import RateLimits
 from core.permissions import Permission, authorize
 from core.principal import Principal, PrincipalKind
 from core.tasks.broker import Bell
@@ -32,17 +32,8 @@ from core.toggles.states import ModuleStates
 CTX = "ctx"
 MODULE = "module"
 """In a handler's `opt`: the module that it belongs to."""
-KNOWS_CALLER = "knows_caller"
-"""In the `opt` of a public handler: who sends a credential is authenticated all the same."""
-FIRST_ERROR = 400
 
 type RouteGuard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Coroutine[Any, Any, None]]
-
-
-class Authenticator(Protocol):
-    async def authenticate(self, bearer: str) -> Principal:
-        """Raises `Unauthenticated` for a token that doesn't count, whatever the reason."""
-        ...
 
 
 class Services(Struct, frozen=True, kw_only=True):
@@ -50,12 +41,14 @@ class Services(Struct, frozen=True, kw_only=True):
 
     database: Database
     authenticator: Authenticator
+    rate_limits: RateLimits
+    idempotency_keys: IdempotencyKeys
     bell: Bell
     modules: ModuleStates
 
 
 class RequestContexts(ASGIMiddleware):
-    """Gives each request its `Ctx` and keeps its write lane."""
+    """Gives each request of somebody who is signed in its `Ctx`, and keeps its write lane."""
 
     scopes = (ScopeType.HTTP,)
 
@@ -64,34 +57,33 @@ class RequestContexts(ASGIMiddleware):
         self._cursors = cursors
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        bearer = _bearer(scope)
-        options = scope["route_handler"].opt
-        if bearer is None or (options.get("public") and not options.get(KNOWS_CALLER)):
-            await next_app(scope, receive, send)
+        client = scope.get("client")
+        correlation_id = str(scope["state"].get("correlation_id", ""))
+        stranger = Acting(address=client[0] if client else None, correlation_id=correlation_id)
+        principal: Principal | None = scope["user"]
+        if principal is None:
+            with acting(stranger):
+                await next_app(scope, receive, send)
             return
         services: Services = scope["litestar_app"].state.services
-        try:
-            principal = await services.authenticator.authenticate(bearer)
-            modules = await services.modules.of(principal.organization_id)
-            _check_gate(options.get(MODULE), modules)
-        except Exception as error:
-            await answer_for(error, scope).send(send)
-            return
+        modules = await services.modules.of(principal.organization_id)
+        _check_gate(scope["route_handler"].opt.get(MODULE), modules)
         ctx = Ctx(
             principal=principal,
             database=services.database,
             registry=self._registry,
             cursors=self._cursors,
             modules=modules,
-            correlation_id=str(scope["state"].get("correlation_id", "")),
+            correlation_id=correlation_id,
+            address=stranger.address,
         )
-        scope["user"] = principal
         scope["state"][CTX] = ctx
         structlog.contextvars.bind_contextvars(
             organization_id=str(principal.organization_id), user_id=str(principal.user_id)
         )
         try:
-            await next_app(scope, receive, _committing(ctx, services.bell, scope, send))
+            with acting(ctx.acting):
+                await next_app(scope, receive, CommittingSend(ctx, services.bell, scope, send))
         finally:
             await ctx.close()
 
@@ -100,42 +92,6 @@ def _check_gate(module: str | None, modules: TenantModules) -> None:
     """Raises `NotFound` for a route of a module that the organization doesn't have, whatever its path may hold."""
     if module is not None and module not in modules.enabled:
         raise NotFound(f"The module {module} is not enabled", code="module-not-enabled")
-
-
-def _committing(ctx: Ctx, bell: Bell, scope: Scope, send: Send) -> Send:
-    """Holds the answer's start back until the commit; after a failed one the client gets the problem instead."""
-    replaced = False
-
-    async def send_after_commit(message: Message) -> None:
-        nonlocal replaced
-        if message["type"] == "http.response.start":
-            try:
-                await _end_transaction(ctx, succeeded=message["status"] < FIRST_ERROR)
-            except Exception as error:
-                replaced = True
-                await answer_for(error, scope).send(send)
-            else:
-                if ctx.has_jobs:
-                    bell.ring()
-        if not replaced:
-            await send(message)
-
-    return send_after_commit
-
-
-async def _end_transaction(ctx: Ctx, *, succeeded: bool) -> None:
-    if succeeded:
-        await ctx.commit()
-    else:
-        await ctx.rollback()
-
-
-def _bearer(scope: Scope) -> str | None:
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            kind, _, token = value.decode("latin-1").partition(" ")
-            return token.strip() if kind.lower() == "bearer" else ""
-    return None
 
 
 InjectedCtx = NamedDependency[Ctx]

@@ -11,7 +11,8 @@ from litestar.params import FromPath
 from litestar.response import File
 
 from core.errors import NotFound
-from core.http.access import CTX, KNOWS_CALLER
+from core.http.access import CTX
+from core.http.authentication import KNOWS_CALLER
 from core.http.openapi import document_bytes
 from core.tasks.context import Ctx
 

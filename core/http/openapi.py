@@ -23,14 +23,18 @@ from litestar.typing import FieldDefinition
 from msgspec import Struct
 
 from core.http.access import MODULE
+from core.http.idempotency import HEADER, MUTATING, takes_key
+from core.http.idempotency import PATTERN as KEY_PATTERN
 from core.http.problems import MEDIA_TYPE, Problem
+from core.http.rate_limits import class_of
 
 type Json = dict[str, Any]
 
 DESCRIPTION = """\
 A multi-tenant B2B networking and event platform. Sign in with `POST /api/v1/auth/login` and send the access token as
 `Authorization: Bearer …`. Lists are keyset pages: follow `next_cursor` until it is null. Every answer that is not a
-success is `application/problem+json` with a stable `code`.\
+success is `application/problem+json` with a stable `code`. `RateLimit` and `RateLimit-Policy` say how many requests
+are left; `Idempotency-Key` makes it safe to send a change again.\
 """
 PROBLEM_REFERENCE = {"$ref": "#/components/schemas/Problem"}
 PROBLEMS = {
@@ -38,14 +42,25 @@ PROBLEMS = {
     401: "Nobody is signed in, or the credential doesn't count.",
     403: "The principal may not do it.",
     404: "There is no such thing, or it is another organization's.",
+    408: "The body took too long to arrive.",
     409: "It conflicts with the present state.",
     412: "It changed since the client read it (If-Match).",
     413: "The body is too large.",
     415: "The body is of another type.",
     422: "Some values are not acceptable; `errors` lists each.",
-    429: "Too many attempts; see Retry-After.",
+    429: "Too many requests or attempts; see Retry-After.",
     503: "Briefly unavailable; see Retry-After.",
 }
+KEY_PARAMETER: Json = {
+    "name": HEADER,
+    "in": "header",
+    "required": False,
+    "description": "Makes it safe to send the request again: the same key with the same request gets the first answer "
+    "(with `Idempotency-Replayed: true`), with another request a 422, and a 409 while the first is under way. "
+    "Answers are kept for 24 hours; failures are not, so a key may be tried again after one.",
+    "schema": {"type": "string", "pattern": KEY_PATTERN},
+}
+NO_KEY_TAKEN = f"Takes no `{HEADER}`."
 ALSO = "problems"
 """In a handler's `opt`: statuses that it can answer with and that its signature doesn't show."""
 REFERENCE = "#/components/schemas/{name}"
@@ -101,12 +116,13 @@ def document(app: Litestar, *, modules: frozenset[str] | None = None) -> dict[st
     schemas = dict(zip(map(str, kinds), shown, strict=True))
     raw["components"]["schemas"] = components
     for path in raw["paths"].values():
-        for described in path.values():
+        for method, described in path.items():
             operation = operations[described["operationId"]]
             _describe_body_and_answer(described, operation, schemas)
-            _describe_problems(described, operation)
+            _describe_problems(described, operation, method.upper())
             for parameter in described.get("parameters", ()):
                 parameter["schema"] = _without_null(parameter["schema"])
+            _describe_key(described, operation, method.upper())
     return _with_plain_names(raw)
 
 
@@ -160,7 +176,15 @@ def _describe_body_and_answer(described: Json, operation: Operation, schemas: Ma
         content["schema"] = schemas.get(str(operation.answer), {"type": "string"})
 
 
-def _describe_problems(described: Json, operation: Operation) -> None:
+def _describe_key(described: Json, operation: Operation, method: str) -> None:
+    """Every operation that changes something takes an idempotency key, or says that it takes none."""
+    if takes_key(operation.handler, method):
+        described.setdefault("parameters", []).append(KEY_PARAMETER)
+    elif method in MUTATING:
+        described["description"] = f"{described.get('description', '')}\n\n{NO_KEY_TAKEN}".strip()
+
+
+def _describe_problems(described: Json, operation: Operation, method: str) -> None:
     """The problems that this operation can answer with; Litestar's own idea of a 400 gives way to ours."""
     handler = operation.handler
     is_public = bool(handler.opt.get("public"))
@@ -170,16 +194,17 @@ def _describe_problems(described: Json, operation: Operation) -> None:
     sources = {parameter["in"] for parameter in described.get("parameters", ())}
     names = {parameter["name"] for parameter in described.get("parameters", ())}
     possible = {
-        400: has_body,
+        400: has_body or method in MUTATING,
         401: has_body or not is_public,
         403: not is_public,
         404: "path" in sources or MODULE in handler.opt,
-        409: not is_public and "GET" not in handler.http_methods,
+        408: has_body,
+        409: not is_public and method in MUTATING,
         412: "If-Match" in names,
         413: has_body,
         415: has_body,
         422: True,
-        429: bool(handler.opt.get("throttled")),
+        429: class_of(handler, method) is not None,
         503: True,
     }
     described["responses"].pop("400", None)

@@ -34,6 +34,7 @@ STATUS: dict[type[PlugsError], int] = {
     errors.Unauthenticated: 401,
     errors.Forbidden: 403,
     errors.NotFound: 404,
+    errors.TooSlow: 408,
     errors.Conflict: 409,
     errors.PreconditionFailed: 412,
     errors.TooLarge: 413,
@@ -50,10 +51,12 @@ CODES: dict[int, str] = {
     413: "too-large",
     415: "unsupported-media-type",
     429: "too-many-requests",
+    431: "headers-too-large",
     503: "unavailable",
 }
 HEADERS: dict[int, dict[str, str]] = {
     401: {"WWW-Authenticate": "Bearer"},
+    408: {"Connection": "close"},
     503: {"Retry-After": str(RETRY_SECONDS)},
 }
 
@@ -100,7 +103,7 @@ def answer_for(error: Exception, scope: Scope) -> ProblemAnswer:
         log.error("request.failed", exc_info=error)
         return _answer(500, "internal-error", "Something went wrong on our side", correlation_id)
     status = next(STATUS[kind] for kind in type(known).__mro__ if kind in STATUS)
-    headers = {"Retry-After": str(known.retry_after)} if isinstance(known, errors.TooManyRequests) else None
+    headers = None if known.retry_after is None else {"Retry-After": str(known.retry_after)}
     return _answer(
         status, known.code, known.detail, correlation_id, title=known.title, fields=known.errors, headers=headers
     )
@@ -139,7 +142,10 @@ def _of_http(error: HTTPException, scope: Scope, correlation_id: str) -> Problem
         log.error("request.failed", exc_info=error)
         return _answer(status, CODES.get(status, "internal-error"), HTTPStatus(status).phrase, correlation_id)
     detail = HTTPStatus(status).phrase if status in {404, 405} else error.detail
-    return _answer(status, CODES.get(status, "malformed"), detail, correlation_id, headers=error.headers)
+    headers = dict(error.headers or {})
+    if "GET" in (allowed := headers.get("allow", "").split(", ")):
+        headers["allow"] = ", ".join(sorted({*allowed, "HEAD"}))
+    return _answer(status, CODES.get(status, "malformed"), detail, correlation_id, headers=headers)
 
 
 def _extras(error: ValidationException) -> list[Any]:

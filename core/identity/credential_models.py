@@ -11,6 +11,7 @@ from sqlalchemy import ARRAY, BigInteger, ForeignKey, Index, Integer, LargeBinar
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core import clock
+from core.db.audit import HIDDEN, QUIET
 from core.db.models import Base, SubjectId, TenantModel
 from core.ids import new_id
 from core.secrets.sealed import Sealed
@@ -36,11 +37,11 @@ class TotpFactor(Base):
     """A person's authenticator app. It counts once it is confirmed."""
 
     __tablename__ = "totp_factors"
-    __table_args__ = ({"schema": SCHEMA},)
+    __table_args__ = ({"schema": SCHEMA, "info": {"audit": "person"}},)
 
     user_id: Mapped[UUID] = mapped_column(ForeignKey("core.users.id", ondelete="CASCADE"), primary_key=True)
     seed: Mapped[Sealed]
-    last_step: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    last_step: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0", info=QUIET)
     """Time step of the youngest code that was used; neither it nor an older one counts again."""
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
     confirmed_at: Mapped[datetime | None] = mapped_column(DateTimeUTC)
@@ -79,9 +80,9 @@ class ApiKey(TenantModel, schema=SCHEMA):
     name: Mapped[str] = mapped_column(Text)
     hint: Mapped[str] = mapped_column(Text)
     """The first characters, by which people tell their keys apart."""
-    key_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    key_hash: Mapped[bytes] = mapped_column(LargeBinary, info=HIDDEN)
     scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
     expires_at: Mapped[datetime | None] = mapped_column(DateTimeUTC)
     revoked_at: Mapped[datetime | None] = mapped_column(DateTimeUTC)
-    last_used_at: Mapped[datetime | None] = mapped_column(DateTimeUTC)
+    last_used_at: Mapped[datetime | None] = mapped_column(DateTimeUTC, info=QUIET)
     """To within a minute."""

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core import clock
-from core.db.database import Database
+from core.db.database import Database, act_as
 from core.db.pages import ListQuery
 from core.errors import Conflict, Forbidden, NotFound
 from core.identity.directory import add_person, claim
@@ -200,6 +200,7 @@ async def register_invited(database: Database, data: InvitedPersonIn) -> MyOrgan
             password_hash=password_hash,
             verified=True,
         )
+        await act_as(system, user.id)
         return await _close(system, invitation, organization, user.id)
 
 

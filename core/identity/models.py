@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core import clock
+from core.db.audit import HIDDEN, QUIET
 from core.db.models import PII, Base, SoftDelete, TenantModel, tenant_unique
 from core.ids import new_id
 from core.permissions import Role
@@ -24,7 +25,7 @@ SCHEMA = "core"
 
 class Organization(Base, SoftDelete):
     __tablename__ = "organizations"
-    __table_args__ = ({"schema": SCHEMA},)
+    __table_args__ = ({"schema": SCHEMA, "info": {"audit": "organization"}},)
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     name: Mapped[str]
@@ -47,13 +48,13 @@ class User(Base, SoftDelete):
     """A person. `organization_id` is where a new session starts; `memberships` says where they belong."""
 
     __tablename__ = "users"
-    __table_args__ = ({"schema": SCHEMA},)
+    __table_args__ = ({"schema": SCHEMA, "info": {"audit": "person"}},)
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     organization_id: Mapped[UUID | None] = mapped_column(ForeignKey("core.organizations.id"))
     email: Mapped[str] = mapped_column(Text, unique=True, info=PII)
     """Lower case; what the person typed differs only in case."""
-    password_hash: Mapped[str | None]
+    password_hash: Mapped[str | None] = mapped_column(Text, info=HIDDEN)
     first_name: Mapped[str] = mapped_column(Text, default="", server_default="", info=PII)
     last_name: Mapped[str] = mapped_column(Text, default="", server_default="", info=PII)
     phone: Mapped[str | None] = mapped_column(Text, info=PII)
@@ -66,7 +67,7 @@ class User(Base, SoftDelete):
     is_verified: Mapped[bool] = mapped_column(default=False, server_default="false")
     is_admin: Mapped[bool] = mapped_column(default=False, server_default="false")
     verified_at: Mapped[datetime | None] = mapped_column(DateTimeUTC)
-    last_login: Mapped[datetime | None] = mapped_column(DateTimeUTC)
+    last_login: Mapped[datetime | None] = mapped_column(DateTimeUTC, info=QUIET)
     version: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
     created_at: Mapped[datetime] = mapped_column(default=clock.now, server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(default=clock.now, onupdate=clock.now, server_default=func.now())
@@ -99,7 +100,7 @@ class Session(Base):
     """One sign-in: the family of refresh tokens that descend from it."""
 
     __tablename__ = "sessions"
-    __table_args__ = (Index("ix_sessions_user_id", "user_id"), {"schema": SCHEMA})
+    __table_args__ = (Index("ix_sessions_user_id", "user_id"), {"schema": SCHEMA, "info": {"audit": "tenant"}})
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     user_id: Mapped[UUID] = mapped_column(ForeignKey("core.users.id", ondelete="CASCADE"))
@@ -108,7 +109,7 @@ class Session(Base):
     expires_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None] = mapped_column(DateTimeUTC)
     revoked_reason: Mapped[str | None]
-    last_used_at: Mapped[datetime] = mapped_column(default=clock.now, server_default=func.now())
+    last_used_at: Mapped[datetime] = mapped_column(default=clock.now, server_default=func.now(), info=QUIET)
     """To within a minute."""
     address: Mapped[str | None] = mapped_column(Text, info=PII)
     """Where it was signed in from."""

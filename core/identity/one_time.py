@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core import clock
+from core.db.database import act_as
 from core.errors import NotFound
 from core.identity.links import LIFETIMES, Links, Purpose, hash_token
 from core.identity.organization_models import OneTimeToken
@@ -59,6 +60,7 @@ async def holder_of(system: AsyncSession, purpose: Purpose, token: str) -> UUID:
 
 async def use_token(system: AsyncSession, purpose: Purpose, token: str) -> OneTimeToken:
     """Use it up: of any number at once, one succeeds. The others that the person was sent for this are void as well.
+    Whoever has it is that person: what follows in the transaction is theirs.
 
     Raises `NotFound` for one that is unknown, used, expired or for another purpose, and says no more than that.
     """
@@ -67,6 +69,7 @@ async def use_token(system: AsyncSession, purpose: Purpose, token: str) -> OneTi
     )
     if used is None:
         raise _not_valid()
+    await act_as(system, used.user_id)
     await system.execute(
         delete(OneTimeToken).where(
             OneTimeToken.user_id == used.user_id,

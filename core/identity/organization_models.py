@@ -12,6 +12,7 @@ from sqlalchemy import text as sql
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core import clock
+from core.db.audit import HIDDEN
 from core.db.models import Base, Pii, SoftDelete, TenantModel, tenant_index, tenant_reference, tenant_unique
 from core.ids import new_id
 from core.permissions import Role
@@ -104,7 +105,7 @@ class Invitation(TenantModel, schema=SCHEMA):
     """Lower case."""
     role: Mapped[str]
     team_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid))
-    token_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary, info=HIDDEN)
     """Not unique across organizations, so that it says nothing about another one's."""
     invited_by: Mapped[UUID | None] = mapped_column(ForeignKey("core.users.id", ondelete="SET NULL"))
     sent_at: Mapped[datetime]

@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from core import clock
-from core.db.database import Database
+from core.db.database import Database, act_as
 from core.errors import NotFound, Unauthenticated
 from core.identity.account import Account
 from core.identity.api_keys import PREFIX as API_KEY_PREFIX
@@ -145,6 +145,7 @@ class Identity:
             )
             if entered is None:
                 raise _refused()
+            await act_as(system, entry.user_id)
             system.add(session)
             await system.flush()
             system.add(self._stored(refresh_token, session.id))

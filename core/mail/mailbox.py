@@ -30,17 +30,20 @@ pre {{ white-space: pre-wrap; overflow-wrap: anywhere }}</style></head>
 """
 
 
+LOCAL: dict[str, Any] = {"public": True, "rate": None}
+
+
 def mailbox_router(folder: Path) -> Router:
     """Routes that read `folder`."""
 
-    @get("/", include_in_schema=False, opt={"public": True}, sync_to_thread=True)
+    @get("/", include_in_schema=False, opt=LOCAL, sync_to_thread=True)
     def list_letters(request: Request[Any, Any, Any]) -> Response[str]:
         _only_from_here(request)
         files = sorted(folder.glob("*.eml"), key=lambda path: path.name, reverse=True)[:MAX_SHOWN]
         items = "".join(_line(path.stem, _read(path)) for path in files)
         return _page("Mailbox", f"<ul>{items}</ul>" if items else "<p>No letters yet.</p>")
 
-    @get("/{name:uuid}", include_in_schema=False, opt={"public": True}, sync_to_thread=True)
+    @get("/{name:uuid}", include_in_schema=False, opt=LOCAL, sync_to_thread=True)
     def show_letter(request: Request[Any, Any, Any], name: FromPath[Any]) -> Response[str]:
         _only_from_here(request)
         path = folder / f"{name}.eml"

@@ -4,6 +4,7 @@ It is plain ASGI around the whole application, since middleware inside Litestar 
 """
 
 import time
+from typing import cast
 
 import structlog
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,6 +15,7 @@ from core.observe.metrics import Metrics
 log = structlog.get_logger("access")
 
 SLOW_SECONDS = 1.0
+UNMATCHED = "(unmatched)"
 QUIET_PREFIXES = ("/health", "/metrics")
 
 
@@ -47,11 +49,19 @@ class Access:
             self._account(scope, status, time.perf_counter() - started)
 
     def _account(self, scope: Scope, status: int, seconds: float) -> None:
-        route = str(scope.get("path_template") or "(unmatched)")
+        route = str(scope.get("path_template") or UNMATCHED)
         method = str(scope.get("method", ""))
         self._metrics.requests.labels(method, route, str(status)).observe(seconds)
         if status >= 500 or status == 0:
             self._metrics.failures.labels(route).inc()
         if not route.startswith(QUIET_PREFIXES):
             emit = log.warning if seconds > SLOW_SECONDS else log.info
-            emit("request", method=method, path=scope["path"], status=status, milliseconds=round(seconds * 1000, 1))
+            emit(
+                "request", method=method, path=_path(scope, route), status=status, milliseconds=round(seconds * 1000, 1)
+            )
+
+
+def _path(scope: Scope, route: str) -> str:
+    """The path as it was sent where it holds nothing but ids; else what it matched, for free text may be anybody's."""
+    parameters = cast("dict[str, object]", scope.get("path_params", {})).values()
+    return scope["path"] if route != UNMATCHED and not any(isinstance(p, str) for p in parameters) else route

@@ -6,6 +6,7 @@ from advanced_alchemy.types import DateTimeUTC
 from sqlalchemy import Integer, LargeBinary, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from core.db.audit import HIDDEN
 from core.db.models import TenantModel, tenant_index, tenant_unique
 
 
@@ -21,5 +22,5 @@ class DataKey(TenantModel, schema="core"):
     number: Mapped[int] = mapped_column(Integer)
     wrapping_key: Mapped[str]
     """Name of the key that wraps this one; see `PLUGS_ENCRYPTION_KEYS`."""
-    wrapped: Mapped[bytes] = mapped_column(LargeBinary)
+    wrapped: Mapped[bytes] = mapped_column(LargeBinary, info=HIDDEN)
     retired_at: Mapped[datetime | None] = mapped_column(DateTimeUTC)

@@ -12,6 +12,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from core.tasks.redis_keys import RedisKeys
+
 log = structlog.get_logger()
 
 REDIS_SECONDS = 0.2
@@ -19,7 +21,7 @@ REDIS_SECONDS = 0.2
 
 
 def doorbell_channel(namespace: str) -> str:
-    return f"{namespace}:doorbell"
+    return RedisKeys(namespace).of_platform("doorbell")
 
 
 def redis_client(url: str, *, seconds: float = REDIS_SECONDS) -> "redis.asyncio.Redis":
@@ -37,7 +39,7 @@ def make_broker(url: str, *, namespace: str, middleware: list[dramatiq.Middlewar
     client = redis.Redis.from_url(
         url, socket_timeout=2.0, socket_connect_timeout=REDIS_SECONDS, retry=Retry(NoBackoff(), 0)
     )
-    return RedisBroker(client=client, namespace=f"{namespace}:queues", middleware=middleware or [])
+    return RedisBroker(client=client, namespace=RedisKeys(namespace).of_platform("queues"), middleware=middleware or [])
 
 
 class Bell:

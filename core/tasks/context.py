@@ -8,18 +8,29 @@ from uuid import UUID
 import msgspec
 import structlog
 from msgspec import Struct
+from sqlalchemy import cast as cast_as
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import JSONB
 from structlog.typing import FilteringBoundLogger
 
 from core import clock
 from core.db.database import Database, TenantSession
 from core.db.pages import DEFAULT_LIMIT, CursorSigner, ListQuery
 from core.db.reads import ReadLane
-from core.db.tenancy import TenantContext
+from core.db.tenancy import Acting, TenantContext
 from core.ids import new_id
 from core.principal import Principal
 from core.tasks.models import DomainEvent, OutboxJob
 from core.tasks.registry import Actor, Event, TaskRegistry
 from core.toggles.catalogue import TenantModules
+
+ORIGIN = ("impersonator_id", "api_key_id", "address")
+
+
+def origin_of(acting: Acting) -> dict[str, str]:
+    """What a job remembers of its cause, beside the person and the correlation id."""
+    found = {name: getattr(acting, name) for name in ORIGIN}
+    return {name: str(value) for name, value in found.items() if value is not None}
 
 
 class Ctx:
@@ -38,8 +49,12 @@ class Ctx:
         cursors: CursorSigner,
         modules: TenantModules,
         correlation_id: str = "",
+        address: str | None = None,
         providers: Mapping[type, object] | None = None,
+        job_id: UUID | None = None,
+        job_name: str | None = None,
     ) -> None:
+        """`address` is where the request came from, or the one that caused the job."""
         self.principal = principal
         self.modules = modules
         self.correlation_id = correlation_id
@@ -48,11 +63,18 @@ class Ctx:
         self._registry = registry
         self._cursors = cursors
         self._providers = providers or {}
-        self._tenant = TenantContext(
-            organization_id=principal.organization_id, user_id=principal.user_id, correlation_id=correlation_id
+        self.acting = TenantContext(
+            organization_id=principal.organization_id,
+            user_id=principal.user_id,
+            impersonator_id=principal.impersonator_id,
+            api_key_id=principal.api_key_id,
+            address=address,
+            correlation_id=correlation_id,
+            job_id=job_id,
+            job_name=job_name,
         )
         self._db: TenantSession | None = None
-        self.job_id: UUID | None = None
+        self.job_id = job_id
         """The job that this is, in a background job."""
         self.has_jobs = False
         """Whether something was enqueued, so that the doorbell is rung after the commit."""
@@ -68,12 +90,12 @@ class Ctx:
     @property
     def db(self) -> TenantSession:
         if self._db is None:
-            self._db = self._database.session(self._tenant)
+            self._db = self._database.session(self.acting)
         return self._db
 
     @property
     def reads(self) -> ReadLane:
-        return self._database.reads(self._tenant)
+        return self._database.reads(self.acting)
 
     async def page(
         self,
@@ -132,11 +154,20 @@ class Ctx:
             arguments=arguments,
             user_id=self.user_id,
             correlation_id=self.correlation_id,
+            origin=origin_of(self.acting),
             not_before=clock.now() + delay,
         )
         self.db.add(job)
         self.has_jobs = True
         return job.id
+
+    async def note_read(self, entity: str, record_id: UUID | None = None, **details: Any) -> None:
+        """Leave a line in the audit trail: this request reads what is sensitive. It commits before the answer starts.
+
+        `entity` is a qualified table (`networking.contacts`); `details` say what of it, and why.
+        """
+        noted = func.core.note_access(entity, record_id, cast_as(msgspec.to_builtins(details), JSONB))
+        await self.db.execute(select(noted))
 
     def use[P](self, protocol: type[P]) -> P | None:
         """What a module provides under this Protocol; None where no module does, or it is off for the organization."""

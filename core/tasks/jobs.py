@@ -14,10 +14,12 @@ from uuid import UUID, uuid4
 
 import msgspec
 import structlog
+from msgspec import Struct
 from sqlalchemy import Update, func, or_, select, update
 
 from core.db.database import Database
 from core.db.pages import CursorSigner
+from core.db.tenancy import acting
 from core.principal import Principal, PrincipalKind
 from core.tasks.context import Ctx
 from core.tasks.holding import is_on, lock_modules
@@ -43,13 +45,33 @@ class JobHeld(BaseException):
     """
 
 
+class _Origin(Struct, frozen=True):
+    impersonator_id: UUID | None = None
+    api_key_id: UUID | None = None
+    address: str | None = None
+
+
 class JobCtx(Ctx):
     """A `Ctx` whose commits carry the job's lease."""
 
     def __init__(self, *, job: OutboxJob, lease: UUID, lease_seconds: float, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        origin = msgspec.convert(job.origin, _Origin)
+        principal = Principal(
+            kind=PrincipalKind.JOB,
+            organization_id=job.organization_id,
+            user_id=job.user_id,
+            impersonator_id=origin.impersonator_id,
+            api_key_id=origin.api_key_id,
+        )
+        super().__init__(
+            principal=principal,
+            correlation_id=job.correlation_id,
+            address=origin.address,
+            job_id=job.id,
+            job_name=job.actor,
+            **kwargs,
+        )
         self._job = job
-        self.job_id = job.id
         self._lease = lease
         self._lease_seconds = lease_seconds
 
@@ -129,23 +151,21 @@ class JobRunner:
 
     async def _run_claimed(self, job: OutboxJob, lease: UUID) -> None:
         actor = self._registry.actors[job.actor]
-        principal = Principal(kind=PrincipalKind.JOB, organization_id=job.organization_id, user_id=job.user_id)
         ctx = JobCtx(
             job=job,
             lease=lease,
             lease_seconds=self._lease_seconds,
-            principal=principal,
             database=self._database,
             registry=self._registry,
             cursors=self._cursors,
             modules=await self._modules.of(job.organization_id),
-            correlation_id=job.correlation_id,
             providers=self._providers,
         )
         try:
             async with self._heartbeat(job, lease):
                 arguments = msgspec.convert(job.arguments, actor.arguments)
-                await actor.function(ctx, **{f: getattr(arguments, f) for f in actor.arguments.__struct_fields__})
+                with acting(ctx.acting):
+                    await actor.function(ctx, **{f: getattr(arguments, f) for f in actor.arguments.__struct_fields__})
                 await ctx.finish()
             log.info("job.done", attempts=job.attempts)
         except LeaseLost:

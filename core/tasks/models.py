@@ -28,7 +28,7 @@ class DomainEvent(Base):
     __tablename__ = "domain_events"
     __table_args__ = (
         Index("ix_domain_events_stream", "organization_id", "xid", "sequence"),
-        {"schema": "core", "info": {"tenant": True}},
+        {"schema": "core", "info": {"tenant": True, "unaudited": "a record of changes itself, never changed"}},
     )
 
     organization_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -50,7 +50,7 @@ class OutboxJob(Base):
     __table_args__ = (
         Index("ix_outbox_due", "not_before", postgresql_where=text(WAITING)),
         Index("ix_outbox_done", "done_at", postgresql_where=text("done_at IS NOT NULL")),
-        {"schema": "core", "info": {"tenant": True}},
+        {"schema": "core", "info": {"tenant": True, "unaudited": "machinery: what a job does is in the trail"}},
     )
 
     organization_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -60,6 +60,8 @@ class OutboxJob(Base):
     arguments: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict)
     user_id: Mapped[UUID | None]
     correlation_id: Mapped[str] = mapped_column(Text, default="")
+    origin: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default=text("'{}'"))
+    """Beside the person: the API key, the operator and the address that caused it, for the audit trail."""
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
     not_before: Mapped[datetime] = mapped_column(default=clock.now)
     sends: Mapped[int] = mapped_column(Integer, default=0, server_default="0")

@@ -1,9 +1,12 @@
 """The scheduler: fires each schedule once at its time, however many schedulers run and however long all were down."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import structlog
+from msgspec import Struct
 from sqlalchemy import ColumnElement, TextClause, delete, func, insert, literal, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
@@ -23,10 +26,25 @@ SWEEP_EVERY_SECONDS = 600.0
 SWEEP_BATCH = 5000
 
 
+class Sweep(Struct, frozen=True):
+    """What becomes of rows with time: those of `model` that `is_old` holds for are removed."""
+
+    model: Any
+    """A tenant's table, with an `id`."""
+    is_old: ColumnElement[bool]
+
+
+TASK_SWEEPS = (
+    Sweep(OutboxJob, OutboxJob.done_at < func.now() - text(f"interval '{KEEP_DONE}'")),
+    Sweep(DomainEvent, DomainEvent.occurred_at < func.now() - text(f"interval '{KEEP_EVENTS}'")),
+)
+
+
 class Scheduler:
-    def __init__(self, *, database: Database, registry: TaskRegistry) -> None:
+    def __init__(self, *, database: Database, registry: TaskRegistry, sweeps: Sequence[Sweep] = TASK_SWEEPS) -> None:
         self._database = database
         self._registry = registry
+        self._sweeps = sweeps
 
     async def run(self) -> None:
         """Fire and sweep until cancelled."""
@@ -99,15 +117,12 @@ class Scheduler:
         }
 
     async def sweep(self) -> None:
-        """Remove jobs done and events told long ago, a batch at a time, so that no lock is held for long."""
-        for model, condition in (
-            (OutboxJob, OutboxJob.done_at < func.now() - text(f"interval '{KEEP_DONE}'")),
-            (DomainEvent, DomainEvent.occurred_at < func.now() - text(f"interval '{KEEP_EVENTS}'")),
-        ):
-            while await self._sweep_batch(model, condition) == SWEEP_BATCH:
+        """Remove what is old, a batch at a time, so that no lock is held for long."""
+        for sweep in self._sweeps:
+            while await self._sweep_batch(sweep.model, sweep.is_old) == SWEEP_BATCH:
                 pass
 
-    async def _sweep_batch(self, model: type[OutboxJob | DomainEvent], condition: ColumnElement[bool]) -> int:
+    async def _sweep_batch(self, model: Any, condition: ColumnElement[bool]) -> int:
         """Two that sweep at once take different rows."""
         old = (
             select(model.organization_id, model.id)

@@ -1,4 +1,4 @@
-"""The worker process: Dramatiq's threads fetch deliveries; jobs, relay and schedule share one event loop.
+"""The worker process: Dramatiq's threads fetch deliveries; jobs, relay, schedule and chores share one event loop.
 
 On SIGTERM it stops fetching, lets running jobs end, hands prefetched deliveries back and exits. A job that outlives
 the grace period is cut off and taken up again from its last checkpoint once its lease runs out.
@@ -6,7 +6,7 @@ the grace period is cut off and taken up again from its last checkpoint once its
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from threading import Thread
@@ -18,6 +18,7 @@ import structlog
 from dramatiq.brokers.redis import RedisBroker
 from redis.exceptions import RedisError
 
+from core.tasks.chores import Chore, run_chores
 from core.tasks.jobs import JobRunner
 from core.tasks.registry import TaskRegistry
 from core.tasks.relay import Doorbell, Relay
@@ -73,8 +74,10 @@ class Worker:
         scheduler: Scheduler,
         doorbell: Doorbell,
         threads: int,
+        chores: Sequence[Chore] = (),
     ) -> None:
         """`threads` is how many jobs of each queue run at a time."""
+        self._chores = chores
         self._consumers = [QueueConsumer(make_broker(), queue, threads=threads) for queue in sorted(registry.queues)]
         self._registry = registry
         self._runner = runner
@@ -93,6 +96,7 @@ class Worker:
         services = [
             asyncio.create_task(self._relay.run(self._doorbell), name="relay"),
             asyncio.create_task(self._scheduler.run(), name="scheduler"),
+            *([asyncio.create_task(run_chores(self._chores), name="chores")] if self._chores else []),
         ]
         log.info("worker.started", queues=sorted(self._registry.queues))
         told = asyncio.create_task(stop.wait(), name="stop")

@@ -60,7 +60,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("organization_id", "id", name=op.f("pk_domain_events")),
         schema="core",
     )
-    op.guard_tenant_table("core.domain_events")
+    op.guard_tenant_table("core.domain_events", audited=False)
     op.create_index(
         "ix_domain_events_stream", "domain_events", ["organization_id", "xid", "sequence"], unique=False, schema="core"
     )
@@ -102,7 +102,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("organization_id", "id", name=op.f("pk_outbox")),
         schema="core",
     )
-    op.guard_tenant_table("core.outbox")
+    op.guard_tenant_table("core.outbox", audited=False)
     op.create_index(
         "ix_outbox_done",
         "outbox",
@@ -179,7 +179,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("organization_id", "user_id", name=op.f("uq_memberships_organization_id_user_id")),
         schema="core",
     )
-    op.guard_tenant_table("core.memberships", app=["SELECT"])
+    op.guard_tenant_table("core.memberships", app=["SELECT"], audited=False)
     op.create_index("ix_memberships_user_id", "memberships", ["user_id"], unique=False, schema="core")
     op.create_table(
         "sessions",

@@ -50,7 +50,7 @@ def create_data_keys() -> None:
         sa.UniqueConstraint("organization_id", "number", name=op.f("uq_data_keys_organization_id_number")),
         schema="core",
     )
-    op.guard_tenant_table("core.data_keys")
+    op.guard_tenant_table("core.data_keys", audited=False)
     op.create_index(
         "ix_data_keys_current",
         "data_keys",
@@ -79,7 +79,7 @@ def create_api_keys() -> None:
         sa.PrimaryKeyConstraint("organization_id", "id", name=op.f("pk_api_keys")),
         schema="core",
     )
-    op.guard_tenant_table("core.api_keys")
+    op.guard_tenant_table("core.api_keys", audited=False)
     op.create_index("ix_api_keys_key_hash", "api_keys", ["key_hash"], unique=False, schema="core")
     op.create_index("ix_api_keys_user_id", "api_keys", ["user_id"], unique=False, schema="core")
 

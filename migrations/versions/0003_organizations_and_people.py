@@ -30,7 +30,7 @@ def of_tenant(name: str, *items: sa.schema.SchemaItem, soft: bool = False) -> No
         sa.PrimaryKeyConstraint("organization_id", "id", name=op.f(f"pk_{name}")),
         schema="core",
     )
-    op.guard_tenant_table(f"core.{name}")
+    op.guard_tenant_table(f"core.{name}", audited=False)
 
 
 def to_member(name: str) -> sa.ForeignKeyConstraint:

@@ -7,7 +7,7 @@ from sqlalchemy.dialects import postgresql
 from core.db.tenancy import APP_ROLE, SYSTEM_ROLE
 
 revision = "0007"
-down_revision = "0003"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 

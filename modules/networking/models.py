@@ -122,7 +122,7 @@ class ContactImport(TenantModel, schema=SCHEMA):
     finished_at: Mapped[datetime | None]
 
 
-class ContactImportChunk(TenantModel, schema=SCHEMA):
+class ContactImportChunk(TenantModel, schema=SCHEMA, unaudited="the uploaded file itself, gone after the import"):
     """A piece of the uploaded file, kept until the import is over: any worker may be the one that reads it."""
 
     __tablename__ = "contact_import_chunks"

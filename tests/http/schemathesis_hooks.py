@@ -1,6 +1,7 @@
 """Loaded by the Schemathesis run, not by pytest."""
 
 from typing import Any
+from uuid import uuid4
 
 import schemathesis
 
@@ -12,6 +13,8 @@ def before_call(context: object, case: Any, kwargs: object) -> None:
     """A cursor is signed, so no generated one is valid, however well it fits the schema; wrong ones are still sent."""
     if case.meta is not None and case.meta.generation.mode.is_positive:
         case.query.pop("cursor", None)
+        if "Idempotency-Key" in case.headers:
+            case.headers["Idempotency-Key"] = uuid4().hex  # what the schema can't say: another one for each request
 
 
 @schemathesis.hook

@@ -5,10 +5,8 @@ import json
 import socket
 import time
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager
 from datetime import datetime
 from itertools import batched
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -18,18 +16,14 @@ import pytest
 from asking import Operation, codes_of, operations, problem_of, valid_body
 from litestar.types import Message
 from msgspec import Struct, structs
+from serving import WRITE, client_for, serving
 from sqlalchemy import text
 
-from core.app import Application, create_app
-from core.plugs.discovery import Plug, Plugs
-from core.runtime import make_runtime
-from core.sdk import Ctx, FromPath, JSONBody, Module, NotFound, Permission, get, post, requires
+from core.sdk import Ctx, FromPath, JSONBody, NotFound, get, post, requires
 from core.settings import Settings
-from core.testing.stage import runtime_on
 from core.testing.tenants import Tenant, client_of
 
 SECRET = "SELECT password FROM /etc/secret.py"
-WRITE = Permission("scratch:write", "Break things")
 
 TABLE = """
 CREATE SCHEMA scratch;
@@ -90,20 +84,6 @@ async def raise_error(ctx: Ctx, kind: FromPath[str]) -> None:
         "assertion": AssertionError(SECRET),
     }
     raise errors.get(kind) or NotFound
-
-
-@asynccontextmanager
-async def serving(settings: Settings, *routes: Any) -> AsyncGenerator[Application]:
-    """An application on these settings, with these routes below `/api/v1/scratch` where there are any."""
-    module = Module(name="scratch", title="Scratch", permissions=[WRITE], routes=routes)
-    plug = Plug(module=module, package="scratch", distribution="scratch", version="0", directory=Path("/nowhere"))
-    application = create_app(make_runtime(settings, Plugs([plug])) if routes else runtime_on(settings))
-    async with application.litestar.lifespan():
-        yield application
-
-
-def client_for(application: Application, tenant: Tenant) -> httpx.AsyncClient:
-    return client_of(application, token=tenant.client.headers["authorization"].removeprefix("Bearer "))
 
 
 @pytest.fixture

@@ -77,6 +77,7 @@ class Letterbox:
             database=database,
             registry=runtime.registry,
             cursors=runtime.cursors,
+            modules=self.application.litestar.state.services.modules,
             lease_seconds=runtime.settings.job_lease,
             providers=self.providers,
         )

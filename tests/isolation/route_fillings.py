@@ -208,6 +208,11 @@ FILLINGS |= {
     f"GET {MODULES}/{{name:str}}": Filling(path=MODULE, tells_of_none=True),
     f"PUT {MODULES}/{{name:str}}/settings": Filling(path=MODULE, json={"settings": {}}),
 }
+FILLINGS |= {
+    "GET /api/v1/audit": Filling(query={"record_id": Id("core.audit_logs", "record_id")}),
+    "GET /api/v1/audit/verify": Filling(tells_of_none=True),
+    "GET /api/v1/audit/export.ndjson": Filling(),
+}
 PERSONAL = {
     *STEPPED,
     "GET /api/v1/auth/sessions",

@@ -9,6 +9,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from core.db.pages import DEFAULT_LIMIT, Page
 from core.http.access import InjectedCtx as Ctx
 from core.http.access import requires
+from core.http.idempotency import NO_KEY
 from core.http.responses import Limit, PageCursor, json_bytes
 from core.identity.api_keys import API_KEYS, NewKey, create_api_key, revoke_api_key, rotate_api_key
 from core.identity.credential_models import ApiKey
@@ -26,7 +27,13 @@ async def list_api_keys(
     return json_bytes(await ctx.page(API_KEYS, sort=sort, limit=limit, cursor=cursor))
 
 
-@post("/", operation_id="create_api_key", summary="Make an API key", guards=[requires(API_KEYS_WRITE)])
+@post(
+    "/",
+    operation_id="create_api_key",
+    summary="Make an API key",
+    guards=[requires(API_KEYS_WRITE)],
+    opt={NO_KEY: True},
+)
 async def create(ctx: Ctx, data: JSONBody[ApiKeyIn]) -> ApiKeyMade:
     made = create_api_key(ctx, name=data.name, scopes=data.scopes, expires_at=data.expires_at)
     await ctx.db.flush()
@@ -38,6 +45,7 @@ async def create(ctx: Ctx, data: JSONBody[ApiKeyIn]) -> ApiKeyMade:
     operation_id="rotate_api_key",
     summary="Make a key's successor; the old one works for a while",
     guards=[requires(API_KEYS_WRITE)],
+    opt={NO_KEY: True},
 )
 async def rotate(ctx: Ctx, key_id: FromPath[UUID], data: JSONBody[ApiKeyRotateIn]) -> ApiKeyMade:
     return _made_out(await rotate_api_key(ctx, key_id, old_works_until=data.old_works_until))

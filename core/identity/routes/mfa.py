@@ -8,6 +8,7 @@ from litestar.params import JSONBody
 
 from core.http.access import InjectedCtx as Ctx
 from core.http.access import signed_in
+from core.http.idempotency import NO_KEY
 from core.identity.credential_schemas import (
     MfaOut,
     MfaProof,
@@ -38,7 +39,7 @@ async def get_mfa(ctx: Ctx, state: State) -> MfaOut:
     summary="Begin to use an authenticator app",
     status_code=201,
     guards=[signed_in],
-    opt={"throttled": True},
+    opt={"throttled": True, NO_KEY: True},
 )
 async def enrol_totp(
     ctx: Ctx, state: State, request: Request[Any, Any, Any], data: JSONBody[TotpEnrolIn]
@@ -53,7 +54,7 @@ async def enrol_totp(
     summary="Turn the second factor on with a first code",
     status_code=200,
     guards=[signed_in],
-    opt={"throttled": True},
+    opt={"throttled": True, NO_KEY: True},
 )
 async def confirm_totp(
     ctx: Ctx, state: State, request: Request[Any, Any, Any], data: JSONBody[TotpConfirmIn]
@@ -82,7 +83,7 @@ async def disable_totp(ctx: Ctx, state: State, request: Request[Any, Any, Any], 
     summary="Get new recovery codes; the old ones end",
     status_code=201,
     guards=[signed_in],
-    opt={"throttled": True},
+    opt={"throttled": True, NO_KEY: True},
 )
 async def renew_recovery_codes(
     ctx: Ctx, state: State, request: Request[Any, Any, Any], data: JSONBody[MfaProof]

@@ -51,7 +51,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("organization_id", "id", name=op.f("pk_contact_imports")),
         schema="networking",
     )
-    op.guard_tenant_table("networking.contact_imports")
+    op.guard_tenant_table("networking.contact_imports", audited=False)
     op.create_index(
         "ix_contact_imports_created",
         "contact_imports",
@@ -106,7 +106,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("organization_id", "id", name=op.f("pk_contacts")),
         schema="networking",
     )
-    op.guard_tenant_table("networking.contacts")
+    op.guard_tenant_table("networking.contacts", audited=False)
     op.create_index(
         "ix_contacts_created",
         "contacts",
@@ -163,7 +163,7 @@ def upgrade() -> None:
         ),
         schema="networking",
     )
-    op.guard_tenant_table("networking.contact_import_chunks")
+    op.guard_tenant_table("networking.contact_import_chunks", audited=False)
     op.create_table(
         "contact_import_errors",
         sa.Column("organization_id", sa.Uuid(), nullable=False),
@@ -185,7 +185,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("organization_id", "id", name=op.f("pk_contact_import_errors")),
         schema="networking",
     )
-    op.guard_tenant_table("networking.contact_import_errors")
+    op.guard_tenant_table("networking.contact_import_errors", audited=False)
     op.create_index(
         "ix_contact_import_errors_line",
         "contact_import_errors",
@@ -227,7 +227,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("organization_id", "id", name=op.f("pk_contact_interactions")),
         schema="networking",
     )
-    op.guard_tenant_table("networking.contact_interactions")
+    op.guard_tenant_table("networking.contact_interactions", audited=False)
     op.create_index(
         "ix_contact_interactions_contact",
         "contact_interactions",

@@ -21,6 +21,7 @@ from core.sdk import (
     delete,
     get,
     json_bytes,
+    limited,
     patch,
     post,
     requires,
@@ -96,6 +97,7 @@ async def list_contacts(
     summary="All contacts that fit the filters, as CSV",
     media_type="text/csv",
     guards=[requires(EXPORT)],
+    opt=limited("expensive"),
 )
 async def export_contacts_csv(
     ctx: Ctx,
@@ -105,8 +107,11 @@ async def export_contacts_csv(
     industry: Text = None,
     q: Search = None,
 ) -> Stream:
+    asked = {"contact_type": contact_type, "status": status, "priority": priority, "industry": industry, "q": q}
+    filters = {name: value for name, value in asked.items() if value is not None}
+    await ctx.note_read("networking.contacts", format="csv", filters=filters)
     rows = export_contacts(ctx, contact_type=contact_type, status=status, priority=priority, industry=industry, q=q)
-    headers = {"Content-Disposition": 'attachment; filename="contacts.csv"', "X-Content-Type-Options": "nosniff"}
+    headers = {"Content-Disposition": 'attachment; filename="contacts.csv"'}
     return Stream(rows, media_type="text/csv", headers=headers)
 
 

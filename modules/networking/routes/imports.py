@@ -13,6 +13,7 @@ from core.sdk import (
     Response,
     get,
     json_bytes,
+    limited,
     post,
     requires,
 )
@@ -30,6 +31,7 @@ from modules.networking.views import import_out
     summary="Import contacts from a CSV file, in the background",
     status_code=202,
     guards=[requires(IMPORT)],
+    opt=limited("expensive"),
     request_max_body_size=imports.MAX_FILE_BYTES,
 )
 async def import_contacts(ctx: Ctx, data: MultipartBody[ImportUpload]) -> Response[ImportOut]:

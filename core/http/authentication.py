@@ -1,0 +1,59 @@
+"""Who asks. It is found out before anything else, and counted whether it was found out or not."""
+
+from typing import Protocol
+
+from litestar.enums import ScopeType
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from core.http.problems import answer_for
+from core.http.rate_limits import RateLimits, is_limited
+from core.principal import Principal
+
+KNOWS_CALLER = "knows_caller"
+"""In the `opt` of a public handler: who sends a credential is authenticated all the same."""
+
+
+class Authenticator(Protocol):
+    async def authenticate(self, bearer: str) -> Principal:
+        """Raises `Unauthenticated` for a token that doesn't count, whatever the reason."""
+        ...
+
+
+class Authentication(ASGIMiddleware):
+    """Puts the `Principal` into `scope["user"]`, and None where nobody is signed in or the route is for everybody."""
+
+    scopes = (ScopeType.HTTP,)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        try:
+            scope["user"] = await self._admitted(scope)
+        except Exception as error:
+            await answer_for(error, scope).send(send)
+            return
+        await next_app(scope, receive, send)
+
+    async def _admitted(self, scope: Scope) -> Principal | None:
+        bearer, options = _bearer(scope), scope["route_handler"].opt
+        is_asked = bearer is not None and (not options.get("public") or options.get(KNOWS_CALLER))
+        if not is_asked and not is_limited(scope):
+            return None
+        services = scope["litestar_app"].state.services
+        authenticator: Authenticator = services.authenticator
+        limits: RateLimits = services.rate_limits
+        limits.refuse_flood(scope)
+        principal: Principal | None = None
+        try:
+            if bearer is not None and is_asked:
+                principal = await authenticator.authenticate(bearer)
+        finally:
+            await limits.admit(scope, principal)
+        return principal
+
+
+def _bearer(scope: Scope) -> str | None:
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            kind, _, token = value.decode("latin-1").partition(" ")
+            return token.strip() if kind.lower() == "bearer" else ""
+    return None

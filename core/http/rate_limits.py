@@ -1,0 +1,141 @@
+"""Rate limits: by organization, by subject and by address, for each class of routes apart.
+
+A route's class is `read` or `write` by its method, `sign-in` where nobody is signed in yet; `opt=limited("expensive")`
+says otherwise. Every answer of a limited route carries `RateLimit-Policy` and `RateLimit` (the IETF's draft 10); a
+request too many gets a 429 that says when to come back.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any, cast
+
+from litestar.enums import ScopeType
+from litestar.handlers import BaseRouteHandler
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+
+from core.errors import TooManyRequests
+from core.http.addresses import address_of, network_of
+from core.http.gcra import Limiter, Quota, Standing, retry_after, tightest
+from core.principal import Principal
+from core.tasks.redis_keys import RedisKeys
+
+RATE = "rate"
+"""In a handler's `opt`: its class, or None for what has to answer at any rate, as health checks do."""
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+type Quotas = Mapping[str, Quota]
+"""By what is counted: `subject`, `organization`, `address`."""
+
+
+class RouteClass(StrEnum):
+    READ = "read"
+    WRITE = "write"
+    EXPENSIVE = "expensive"
+    SIGN_IN = "sign-in"
+
+
+def limited(name: RouteClass | str) -> dict[str, Any]:
+    """`opt=limited("expensive")`: the class of a route. Raises `ValueError` for a class that there isn't."""
+    return {RATE: RouteClass(name)}
+
+
+def class_of(handler: BaseRouteHandler, method: str) -> RouteClass | None:
+    """None where it is not limited."""
+    if RATE in handler.opt:
+        return handler.opt[RATE]
+    if method in SAFE:
+        return RouteClass.READ
+    return RouteClass.SIGN_IN if handler.opt.get("public") else RouteClass.WRITE
+
+
+def _class_in(scope: Scope) -> RouteClass | None:
+    return class_of(scope["route_handler"], cast("HTTPScope", scope)["method"])
+
+
+def is_limited(scope: Scope) -> bool:
+    return _class_in(scope) is not None
+
+
+def parse_quotas(route_class: str, rate: str) -> dict[str, Quota]:
+    """`subject=600/60 organization=6000/60` as quotas with names of their own; none for `off`."""
+    quotas: dict[str, Quota] = {}
+    for part in rate.split() if rate != "off" else ():
+        who, _, amount = part.partition("=")
+        limit, _, seconds = amount.partition("/")
+        quotas[who] = Quota(name=f"{route_class}-{who}", limit=int(limit), seconds=int(seconds))
+    return quotas
+
+
+class RateLimits:
+    """Which quotas a request counts against. Made once a process."""
+
+    def __init__(self, limiter: Limiter, keys: RedisKeys, rates: Mapping[str, str]) -> None:
+        self._limiter = limiter
+        self._keys = keys
+        self._quotas: dict[str, Quotas] = {name: parse_quotas(name, rate) for name, rate in rates.items()}
+
+    def refuse_flood(self, scope: Scope) -> None:
+        """Before anything is looked up: turn away an address of which it is known that it has to wait."""
+        if (route_class := _class_in(scope)) is None:
+            return
+        if (refused := self._limiter.refusal(self._of_address(scope, route_class))) is not None:
+            self._weigh(scope, [refused])
+
+    async def admit(self, scope: Scope, principal: Principal | None) -> None:
+        """Count the request. Raises `TooManyRequests`; what it found is told in the answer's headers."""
+        if (route_class := _class_in(scope)) is None:
+            return
+        quotas = self._of_address(scope, route_class)
+        if principal is not None:
+            quotas += self._of_principal(principal, route_class)
+        if quotas:
+            self._weigh(scope, await self._limiter.take(quotas))
+
+    def _weigh(self, scope: Scope, standings: Sequence[Standing]) -> None:
+        if not standings:
+            return
+        scope["state"][RATE] = standings
+        worst = tightest(standings)
+        if worst.wait:
+            raise TooManyRequests(code="rate-limited", retry_after=retry_after(worst))
+
+    def _of_address(self, scope: Scope, route_class: RouteClass) -> list[tuple[str, Quota]]:
+        if (quota := self._quotas[route_class].get("address")) is None:
+            return []
+        place = hashlib.blake2b(network_of(address_of(scope)).encode(), digest_size=16).hexdigest()
+        return [(self._keys.of_platform(RATE, route_class, "address", place), quota)]
+
+    def _of_principal(self, principal: Principal, route_class: RouteClass) -> list[tuple[str, Quota]]:
+        quotas = self._quotas[route_class]
+        subject = (principal.kind, principal.api_key_id or principal.user_id)
+        named = {"subject": ("subject", *subject), "organization": ("organization",)}
+        organization_id = principal.organization_id
+        return [
+            (self._keys.of_tenant(organization_id, RATE, route_class, *parts), quotas[who])
+            for who, parts in named.items()
+            if who in quotas
+        ]
+
+
+class RateLimitHeaders(ASGIMiddleware):
+    """Says in each answer how its client stands."""
+
+    scopes = (ScopeType.HTTP,)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        async def send_with_standing(message: Message) -> None:
+            if message["type"] == "http.response.start" and (standings := scope["state"].get(RATE)):
+                message["headers"] = [*message["headers"], *_headers(standings)]
+            await send(message)
+
+        await next_app(scope, receive, send_with_standing)
+
+
+def _headers(standings: Sequence[Standing]) -> list[tuple[bytes, bytes]]:
+    """Every policy, and the standing with the one that ends first."""
+    policies = ", ".join(f'"{s.quota.name}";q={s.quota.limit};w={s.quota.seconds}' for s in standings)
+    worst = tightest(standings)
+    standing = f'"{worst.quota.name}";r={worst.remaining};t={max(0, round(worst.reset))}'
+    return [(b"ratelimit-policy", policies.encode()), (b"ratelimit", standing.encode())]

@@ -1,0 +1,146 @@
+"""What is measured of work in the background: an import, and jobs by the thousand."""
+
+import asyncio
+import csv
+import io
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from uuid import uuid4
+
+import httpx
+
+from core.testing.processes import PLUGS, environment_of
+from core.testing.waiting import until
+from tests.bench.report import Goal, Row
+from tests.bench.site import HERE, PEERS_PYTHON, ROOT, Site
+
+IMPORT = "import 100,000 rows"
+JOBS = "outbox to actor"
+ROWS, MANY_JOBS = 100_000, 5_000
+SEED_ROWS = 10_000
+"""The seed stack gets a tenth of the file: its rate is the same, and nobody waits."""
+PATIENCE_SECONDS = 900.0
+COLUMNS = ("first_name", "last_name", "email", "company", "job_title", "phone")
+FLOOR_INSERT = """
+INSERT INTO networking.contacts (organization_id, id, first_name, last_name, email, company, job_title, phone,
+    contact_type, status, priority)
+SELECT $1, uuidv7(), r.*, 'target', 'new_client', 'medium'
+FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[]) AS r
+"""
+WAITING_JOBS = """
+INSERT INTO core.outbox (organization_id, id, actor, queue, arguments, correlation_id, created_at, not_before)
+SELECT $1, uuidv7(), 'bench_follower.follow', 'default',
+    jsonb_build_object('payload', jsonb_build_object('contact_id', gen_random_uuid())), '', now(), now()
+FROM generate_series(1, $2::int)
+"""
+
+
+def contacts_file(rows: int = ROWS) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(COLUMNS)
+    for n in range(rows):
+        mail, phone = f"import{n}@company{n % 997}.example", f"+49301{n:07}"
+        writer.writerow([f"Ada{n}", f"Lovelace{n % 991}", mail, f"Company {n % 997}", "Engineer", phone])
+    return text.getvalue().encode()
+
+
+@contextmanager
+def worker(site: Site) -> Iterator[None]:
+    log = (site.folder / "worker.log").open("ab")
+    env = environment_of(site.settings, python_path=[HERE / "distribution"])
+    process = subprocess.Popen([str(PLUGS), "worker"], env=env, cwd=ROOT, stdout=log, stderr=log)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(40)
+        log.close()
+
+
+def measure_import(site: Site) -> Row:
+    """From the upload to the last row, against one INSERT of the parsed rows, and against an ORM that looks each
+    row's duplicate up."""
+    content = contacts_file()
+    with site.serve("ours") as server, worker(site):
+        asyncio.run(site.sign_in(server.port, 1))
+        ours = asyncio.run(_import(site, server.port, content))
+    floor = asyncio.run(_insert(site, content))
+    file = site.folder / "import.csv"
+    file.write_bytes(contacts_file(SEED_ROWS))
+    seed = _seconds_of([str(PEERS_PYTHON), "-m", "tests.bench.peers.seed_import", str(file)], site, "seed_stack")
+    goal = Goal(of_floor=0.3, times_seed_stack=10)
+    return Row(
+        work=IMPORT, unit="rows/s", goal=goal, ours=[ROWS / ours], floor=[ROWS / floor], seed_stack=[SEED_ROWS / seed]
+    )
+
+
+async def _import(site: Site, port: int, content: bytes) -> float:
+    headers = {"authorization": f"Bearer {site.tenants[0].token}"}
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60) as client:
+        started = time.perf_counter()
+        files = {"file": ("contacts.csv", content, "text/csv")}
+        answer = (await client.post("/api/v1/networking/imports", files=files)).raise_for_status()
+
+        async def is_done() -> bool:
+            told = (await client.get(answer.headers["location"])).raise_for_status().json()
+            if told["state"] == "failed":
+                raise RuntimeError(f"the import failed: {told}")
+            return told["state"] == "done"
+
+        await until(is_done, within=PATIENCE_SECONDS, every=0.1)
+        return time.perf_counter() - started
+
+
+async def _insert(site: Site, content: bytes) -> float:
+    rows = list(csv.reader(io.StringIO(content.decode())))[1:]
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    started = time.perf_counter()
+    await site.query(FLOOR_INSERT, uuid4(), *columns)
+    return time.perf_counter() - started
+
+
+def _seconds_of(command: list[str], site: Site, peer: str) -> float:
+    """A peer's program that prints how long its work took."""
+    done = subprocess.run(
+        command, env=site.peer_environment(peer), cwd=ROOT, stdout=subprocess.PIPE, check=True, timeout=PATIENCE_SECONDS
+    )
+    return float(done.stdout.split()[-1])
+
+
+def measure_jobs(site: Site) -> Row:
+    """Jobs that do nothing, from the first that is done to the last: all of them wait when the worker starts."""
+    ours = asyncio.run(_run_jobs(site))
+    floor = _seconds_of([sys.executable, "-m", "tests.bench.peers.bare_dramatiq", str(MANY_JOBS)], site, "floor")
+    seed = _seconds_of([str(PEERS_PYTHON), "-m", "tests.bench.peers.seed_jobs", str(MANY_JOBS)], site, "seed_stack")
+    return Row(
+        work=JOBS, unit="jobs/s", goal=Goal(of_floor=0.5, times_seed_stack=1),
+        ours=[MANY_JOBS / ours], floor=[MANY_JOBS / floor], seed_stack=[MANY_JOBS / seed],
+    )  # fmt: skip
+
+
+async def _run_jobs(site: Site) -> float:
+    await site.query("DELETE FROM core.outbox")
+    await site.query(WAITING_JOBS, site.tenants[0].id, MANY_JOBS)
+
+    async def left() -> int:
+        return (await site.query("SELECT count(*) FROM core.outbox WHERE done_at IS NULL"))[0][0]
+
+    with worker(site):
+        return await seconds_from_first_to_last(left, MANY_JOBS)
+
+
+async def seconds_from_first_to_last(left: Callable[[], Awaitable[int]], all_of_them: int) -> float:
+    async def begun() -> bool:
+        return await left() < all_of_them
+
+    async def over() -> bool:
+        return await left() == 0
+
+    await until(begun, within=60)
+    started = time.perf_counter()
+    await until(over, within=PATIENCE_SECONDS)
+    return time.perf_counter() - started

@@ -1,0 +1,1 @@
+"""What The Plugs is measured against."""
