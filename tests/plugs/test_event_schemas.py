@@ -81,8 +81,9 @@ def test_a_new_version_with_an_optional_field_adds_a_file_and_leaves_the_old_one
     assert fair.files | before == fair.files
 
 
-def test_another_field_without_another_version_is_refused(fair: Fair) -> None:
-    changed, before = fair.schemas(visited(("guest", str), ("seats", int, 1))), fair.files
+@pytest.mark.parametrize("name", ["seats", "title", "description", "default"])
+def test_another_field_without_another_version_is_refused(fair: Fair, name: str) -> None:
+    changed, before = fair.schemas(visited(("guest", str), (name, int, 1))), fair.files
 
     assert changed.complaints() == ["fair.visited v1 has other fields than it was written with: raise its version to 2"]
     with pytest.raises(UnfitSchemas):
@@ -153,6 +154,11 @@ def test_other_words_are_written_into_the_file_of_the_same_version(fair: Fair) -
 
     assert told.complaints() == []
     assert json.loads(fair.files["fair.visited.v1.json"])["description"] == "Somebody came."
+
+
+def test_an_event_without_words_of_its_own_has_not_those_of_its_base() -> None:
+    assert Event.__doc__
+    assert "description" not in schema_of(FIRST)
 
 
 def test_a_file_that_can_not_be_read_is_named(fair: Fair) -> None:

@@ -167,6 +167,8 @@ def test_every_change_of_a_type_breaks_but_for_optional_fields_in_it() -> None:
         (Cash | Card, Cash, "value was Cash or Card and is"),
         (Cash | Card, CashToday | CardWithHolder, "value was Cash or Card and is CashToday or CardWithHolder"),
         (Cash, Cash | None, "value was object and is Cash or null"),
+        (int | str, int | str | None, "value was integer or string and is integer or string or null"),
+        (int | str | None, int | str, "value was integer or string or null and is integer or string"),
     ],
 )
 def test_the_sentence_says_where_and_what(old: Any, new: Any, says: str) -> None:
