@@ -63,6 +63,7 @@ from core.text import (
     ShortText,
     Url,
 )
+from core.toggles.models import ModuleState
 
 __all__ = [
     "DEFAULT_LIMIT",
@@ -89,6 +90,7 @@ __all__ = [
     "Malformed",
     "Mapped",
     "Module",
+    "ModuleState",
     "ModuleSwitched",
     "Moment",
     "MultipartBody",

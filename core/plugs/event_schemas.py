@@ -6,7 +6,6 @@ raised; whatever would break a reader of an earlier version, or the reading of w
 type of event.
 """
 
-import inspect
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -47,9 +46,8 @@ class EventSchemas(Struct, frozen=True, kw_only=True):
         """What is not as it was promised, or was not promised yet, a sentence each; empty where all is well."""
         kept = self._kept()
         write = f"`plugs events schemas {self.module} --write`"
-        return [
-            *self._wrong(kept),
-            *(f"{_label(event)} has no up-to-date schema file: {write}" for event in self._unwritten(kept)),
+        return self._wrong(kept) or [
+            f"{_label(event)} has no up-to-date schema file: {write}" for event in self._unwritten(kept)
         ]
 
     def write(self) -> list[Path]:
@@ -116,8 +114,6 @@ def schema_of(event: type[Event]) -> Schema:
     definitions = cast("dict[str, Schema]", definitions)
     reference = root["$ref"]
     own = definitions.pop(reference.rpartition("/")[2])
-    if own.get("description") == inspect.getdoc(Event):
-        del own["description"]  # the event has no words of its own
     schema = {"$schema": DIALECT, **own, "title": event.type, "x-version": event.version}
     return schema | ({"$defs": dict(sorted(definitions.items()))} if definitions else {})
 

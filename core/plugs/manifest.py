@@ -72,6 +72,11 @@ class Module(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         check_name(self.name)
+        for event in self.emits:
+            if not isinstance(event.type, str) or not isinstance(event.version, int):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise ManifestError(
+                    f"{event.__name__}: `type` and `version` are the event's own: call a field otherwise"
+                )
         self._own("permission", ":", (permission.name for permission in self.permissions))
         self._own("event", ".", (event.type for event in self.emits))
         self._own("actor", ".", (actor.name for actor in (*self.actors, *self.subscribers)))
