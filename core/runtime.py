@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import timedelta
 from functools import cached_property
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -29,7 +30,8 @@ from core.mail.actors import send_mail
 from core.mail.delivery import Mailer, make_mailer
 from core.permissions import Permission
 from core.plugs.discovery import Plugs, discover
-from core.plugs.switchboard import Switchboard
+from core.plugs.event_schemas import EventSchemas
+from core.plugs.switchboard import ModuleSwitched, Switchboard
 from core.secrets import models as secret_models
 from core.settings import Settings
 from core.tasks import models as task_models
@@ -52,6 +54,7 @@ CORE_TABLES = (
     idempotency_models,
 )
 """Importing them puts the core's tables into the metadata that migrations are compared with."""
+CORE_EVENTS = (ModuleSwitched,)
 CORE_SWEEPS = (*TASK_SWEEPS, FORGOTTEN_KEYS)
 CORE_ACTORS = (send_mail, *letters.ACTORS)
 CORE_MIGRATIONS = MigrationSet(name="core", directory=ENVIRONMENT / "versions")
@@ -91,6 +94,17 @@ class Runtime(Struct, frozen=True, kw_only=True, dict=True):
     def migration_sets(self) -> list[MigrationSet]:
         """Core first, then the modules in dependency order."""
         return [CORE_MIGRATIONS, *self.plugs.migration_sets]
+
+    @property
+    def event_schemas(self) -> list[EventSchemas]:
+        """What the core and each module promise of their events."""
+        return [
+            EventSchemas(module="core", events=CORE_EVENTS, directory=Path(__file__).parent),
+            *(
+                EventSchemas(module=plug.name, events=tuple(plug.module.emits), directory=plug.directory)
+                for plug in self.plugs
+            ),
+        ]
 
     def chores(self, database: Database) -> list[Chore]:
         """What a worker does for the deployment as a whole."""

@@ -65,6 +65,7 @@ from core.text import (
     ShortText,
     Url,
 )
+from core.toggles.models import ModuleState
 
 __all__ = [
     "DEFAULT_LIMIT",
@@ -93,6 +94,7 @@ __all__ = [
     "Malformed",
     "Mapped",
     "Module",
+    "ModuleState",
     "ModuleSwitched",
     "Moment",
     "MultipartBody",

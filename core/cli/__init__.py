@@ -134,6 +134,25 @@ def modules(context: click.Context) -> None:
         list_modules()
 
 
+@main.command("new-module")
+@click.argument("name")
+@click.option("--path", type=click.Path(), metavar="DIR", help="The folder to write; ./NAME where not given.")
+@click.option("--title", help="How people call it; made from NAME where not given.")
+@fails_clearly
+def new_module(name: str, path: str | None, title: str | None) -> None:
+    """Write a whole module to start from: NAME as a distribution of its own, with its test and its CI.
+
+    \b
+    plugs new-module rsvp
+    plugs new-module rsvp --path ~/work/plugs-rsvp --title "RSVP"
+
+    It has a table, two routes, an event, a subscriber and settings, and passes the conformance kit as it is.
+    """
+    from core.cli.new_module import write_module
+
+    write_module(name, path=path, title=title)
+
+
 def _switches(command: Callable[..., None]) -> Callable[..., None]:
     """The arguments that every switch takes."""
     for add in (
@@ -262,6 +281,30 @@ def permission_matrix(output: str | None) -> None:
     from core.cli.permissions import print_matrix
 
     print_matrix(output)
+
+
+@main.group()
+def events() -> None:
+    """What modules tell each other."""
+
+
+@events.command("schemas")
+@click.argument("modules", nargs=-1)
+@click.option("--write", is_flag=True, help="Write the files that are missing.")
+@fails_clearly
+def event_schemas(modules: tuple[str, ...], write: bool) -> None:
+    """Check that the events of MODULES, or of all, are as they were promised. Needs no database.
+
+    \b
+    plugs events schemas
+    plugs events schemas rsvp --write
+
+    An event may gain optional fields, with its `version` raised. What was removed, renamed, retyped or made required
+    is named, and the exit code is 1.
+    """
+    from core.cli.events import check_schemas
+
+    check_schemas(modules, write=write)
 
 
 @main.group()

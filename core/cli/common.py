@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from core.db.database import Database
 from core.observe.logs import configure_logs
@@ -40,3 +41,9 @@ def with_database[T](work: Callable[[Runtime, Database], Awaitable[T]]) -> T:
             return await work(runtime, database)
 
     return asyncio.run(run())
+
+
+def relative(path: Path) -> Path:
+    """As seen from where the person stands, where it is below that."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path

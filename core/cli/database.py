@@ -2,12 +2,11 @@
 
 import asyncio
 import re
-from pathlib import Path
 
 import click
 import msgspec
 
-from core.cli.common import CommandFailed, load_runtime, need, with_database
+from core.cli.common import CommandFailed, load_runtime, need, relative, with_database
 from core.db.database import Database
 from core.db.migrations import MigrationSet, downgrade, make_revision, upgrade
 from core.demo import make_demo
@@ -51,12 +50,7 @@ def write_migration(module: str, message: str) -> None:
     if migration_set is None:
         raise CommandFailed(f"No module {module!r} here")
     path = asyncio.run(make_revision(runtime.settings.owner_url, migration_set, message))
-    click.echo(f"Wrote {_relative(path)}")
-
-
-def _relative(path: Path) -> Path:
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
+    click.echo(f"Wrote {relative(path)}")
 
 
 def make_tenant(slug: str, *, name: str, owner: str, password: str) -> None:

@@ -3,22 +3,24 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from keyword import iskeyword
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
 from litestar.types import ControllerRouterHandler
 from msgspec import Struct
+from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS
 
 from core.permissions import Permission
 from core.tasks.registry import Actor, Event, Schedule
 
-NAME = re.compile(r"^[a-z][a-z0-9_]{1,38}$")
+NAME = re.compile(r"^[a-z][a-z0-9_]{1,38}\Z")
 RESERVED = frozenset(
-    "admin audit auth core grants health invitations mailbox members organization organizations permissions pg_catalog "
-    "modules plugs public roles teams users".split()
+    "admin audit auth core grants health information_schema invitations mailbox members organization organizations "
+    "permissions modules plugs public roles teams users".split()
 )
-"""Paths, permissions and schemas of the core."""
+"""Paths, permissions and schemas of the core and of PostgreSQL."""
 
 
 NOTHING: Mapping[Any, Any] = MappingProxyType({})
@@ -26,6 +28,22 @@ NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 class ManifestError(Exception):
     """The manifest can't be used; the message says why."""
+
+
+def check_name(name: str) -> None:
+    """Raises `ManifestError` that says why a module can't have this name.
+
+    It becomes a schema, a package and a path as it is, so words that PostgreSQL or Python keeps for itself are out.
+    """
+    if not NAME.match(name):
+        hint = f"; {name.replace('-', '_')!r} can" if NAME.match(name.replace("-", "_")) else ""
+        raise ManifestError(f"{name!r} can't be a module's name: it must match {NAME.pattern}{hint}")
+    if name in RESERVED:
+        raise ManifestError(f"{name!r} can't be a module's name: the core has it")
+    if name in RESERVED_WORDS or name.startswith("pg_"):
+        raise ManifestError(f"{name!r} can't be a module's name: PostgreSQL keeps it for itself")
+    if iskeyword(name):
+        raise ManifestError(f"{name!r} can't be a module's name: it is a keyword of Python")
 
 
 class Module(Struct, frozen=True, kw_only=True):
@@ -53,8 +71,12 @@ class Module(Struct, frozen=True, kw_only=True):
     """A namespace (often a Python module) whose functions are marked with `@hook`; see `core.plugs.hookspecs`."""
 
     def __post_init__(self) -> None:
-        if not NAME.match(self.name) or self.name in RESERVED:
-            raise ManifestError(f"{self.name!r} can't be a module's name")
+        check_name(self.name)
+        for event in self.emits:
+            if not isinstance(event.type, str) or not isinstance(event.version, int):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise ManifestError(
+                    f"{event.__name__}: `type` and `version` are the event's own: call a field otherwise"
+                )
         self._own("permission", ":", (permission.name for permission in self.permissions))
         self._own("event", ".", (event.type for event in self.emits))
         self._own("actor", ".", (actor.name for actor in (*self.actors, *self.subscribers)))

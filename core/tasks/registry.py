@@ -90,9 +90,12 @@ class _Delivery(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def _name_of(function: Callable[..., Any]) -> str:
-    """`modules.networking.actors.run_import` is `networking.run_import`: stable while code moves between files."""
+    """`modules.networking.actors.run_import` is `networking.run_import`: stable while code moves between files.
+
+    So is `plugs_rsvp.confirm` `rsvp.confirm`: a module's own distribution calls its package so.
+    """
     parts = [part for part in function.__module__.split(".") if part not in {"modules", "actors", "core"}]
-    return f"{parts[0] if parts else 'core'}.{function.__name__}"
+    return f"{parts[0].removeprefix('plugs_') if parts else 'core'}.{function.__name__}"
 
 
 def _arguments_of(function: ActorFunction) -> type[Struct]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # the plugin is loaded into every pytest run of an environmen
     from core.db.database import Database
     from core.runtime import Runtime
     from core.settings import Settings
+    from core.testing.conformance.candidate import Bench
     from core.testing.stage import Addresses, Stage
     from core.testing.tenants import MakeTenant, Tenant
 
@@ -61,26 +62,23 @@ def addresses(pytestconfig: pytest.Config) -> "Addresses":
 
 
 @pytest.fixture(scope="session")
-async def settings(addresses: "Addresses", worker_id: str) -> AsyncGenerator["Settings"]:
+async def settings(addresses: "Addresses", request: pytest.FixtureRequest) -> AsyncGenerator["Settings"]:
     """Settings on a database that is this worker's own."""
-    from core.testing.stage import clone_template, drop_database
+    from core.testing.stage import cloned
 
-    database = f"plugs_{worker_id}"
-    await clone_template(addresses, database)
-    yield addresses.settings(database=database, namespace=worker_id)
-    await drop_database(addresses, database)
+    worker: str = getattr(request.config, "workerinput", {}).get("workerid", "main")
+    async with cloned(addresses, f"plugs_{worker}", namespace=worker) as settings:
+        yield settings
 
 
 @pytest.fixture
 async def scratch(addresses: "Addresses") -> AsyncGenerator["Runtime"]:
     """A migrated database that is this test's own to break."""
     from core.runtime import make_runtime
-    from core.testing.stage import clone_template, drop_database
+    from core.testing.stage import cloned
 
-    database = f"scratch_{uuid4().hex[:12]}"
-    await clone_template(addresses, database)
-    yield make_runtime(addresses.settings(database=database, namespace=database))
-    await drop_database(addresses, database)
+    async with cloned(addresses, f"scratch_{uuid4().hex[:12]}") as settings:
+        yield make_runtime(settings)
 
 
 @pytest.fixture(scope="session")
@@ -98,6 +96,17 @@ async def application(runtime: "Runtime") -> AsyncGenerator["Application"]:
 
     async with running(create_app(runtime)) as application:
         yield application
+
+
+@pytest.fixture(scope="session")
+async def conformance_bench(application: "Application", addresses: "Addresses") -> AsyncGenerator["Bench"]:
+    """What `core.testing.conformance` judges modules on."""
+    from core.runtime import make_runtime
+    from core.testing.conformance.candidate import Bench
+    from core.testing.stage import cloned
+
+    async with cloned(addresses, f"bench_{uuid4().hex[:12]}") as settings:
+        yield Bench(application=application, scratch=make_runtime(settings, application.runtime.plugs))
 
 
 @pytest.fixture(scope="session")

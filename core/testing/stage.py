@@ -2,7 +2,8 @@
 
 import asyncio
 import tempfile
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Self
 
@@ -78,8 +79,8 @@ async def _make_template(addresses: Addresses) -> None:
     await upgrade(runtime.settings.owner_url, runtime.migration_sets)
 
 
-async def clone_template(addresses: Addresses, database: str) -> None:
-    await _on_server(addresses, f"CREATE DATABASE {database} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY")
+async def clone_template(addresses: Addresses, database: str, *, template: str = TEMPLATE) -> None:
+    await _on_server(addresses, f"CREATE DATABASE {database} TEMPLATE {template} STRATEGY FILE_COPY")
 
 
 async def drop_database(addresses: Addresses, database: str) -> None:
@@ -92,6 +93,18 @@ async def _on_server(addresses: Addresses, statement: str) -> None:
         await connection.execute(statement)
     finally:
         await connection.close()
+
+
+@asynccontextmanager
+async def cloned(
+    addresses: Addresses, database: str, *, namespace: str = "", template: str = TEMPLATE
+) -> AsyncGenerator[Settings]:
+    """Settings on a migrated database of this name, which goes when the block is left."""
+    await clone_template(addresses, database, template=template)
+    try:
+        yield addresses.settings(database=database, namespace=namespace or database)
+    finally:
+        await drop_database(addresses, database)
 
 
 def runtime_on(settings: Settings, plugs: Plugs | None = None) -> Runtime:

@@ -1,11 +1,8 @@
 """How to call every route so that it succeeds, and which routes need no such thing."""
 
-from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
 
-from msgspec import Struct
-
+from core.testing.fillings import Filling, Fresh, Id, Mark, Slug
 from core.testing.tenants import PASSWORD
 
 PUBLIC = {
@@ -50,62 +47,6 @@ STEPPED = {
     "POST /api/v1/auth/mfa/recovery-codes",
 }
 """Routes of one's own account that succeed only after others. They have tests of their own, tests/identity."""
-
-
-class Id(Struct, frozen=True):
-    """Stands for an id in the organization's first row of a table."""
-
-    table: str
-    column: str = "id"
-
-
-class Mark(Struct, frozen=True):
-    """Stands for the text that is in every row of the organization."""
-
-
-class Slug(Struct, frozen=True):
-    """Stands for the organization's short name."""
-
-
-class Fresh(Struct, frozen=True):
-    """Stands for a name that nobody has; it is another one each time."""
-
-    ending: str = ""
-
-
-class Filling(Struct, frozen=True, kw_only=True):
-    """How to call a route so that it succeeds. What stands for something may stand anywhere in path, query and body."""
-
-    path: Mapping[str, Any] = {}
-    query: Mapping[str, Any] = {}
-    json: Mapping[str, Any] | None = None
-    files: Mapping[str, Any] | None = None
-    rows: Mapping[str, Mapping[str, Any]] = {}
-    """Values that the rows must have for it, by table."""
-    ends_session: bool = False
-    tells_of_none: bool = False
-    """A GET whose answer is the same for any organization, or holds nothing but numbers."""
-
-    @property
-    def names_rows(self) -> bool:
-        """Whether anything of the organization is in the request."""
-        return any(isinstance(value, Id | Mark | Slug) for value in _values([self.path, self.query, self.json]))
-
-    @property
-    def path_names_rows(self) -> bool:
-        """Whether the path leads to a row of the organization, and not to what every organization has."""
-        return any(isinstance(value, Id) for value in self.path.values())
-
-
-def _values(template: Any) -> Iterator[Any]:
-    match template:
-        case Mapping():
-            yield from _values(list(template.values()))
-        case list():
-            for part in template:
-                yield from _values(part)
-        case _:
-            yield template
 
 
 CONTACT = {"contact_id": Id("networking.contacts")}

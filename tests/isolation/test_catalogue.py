@@ -3,9 +3,7 @@
 What is exempt is so by name; whatever these lists don't know fails.
 """
 
-from collections import defaultdict
-from collections.abc import AsyncGenerator, Iterable
-from typing import Any
+from collections.abc import AsyncGenerator
 
 import asyncpg
 import pytest
@@ -15,6 +13,24 @@ from core.db.migrations import VERSION_TABLE
 from core.db.models import Base
 from core.db.tenancy import APP_ROLE, OWNER_ROLE, SYSTEM_ROLE, TenantConnection
 from core.runtime import Runtime
+from core.testing.catalogue import (
+    OURS,
+    ROWS,
+    definer_faults,
+    definer_functions,
+    grants,
+    keys_across_tenants,
+    other_policies,
+    policies,
+    references_across_tenants,
+    references_to,
+    relations,
+    table_grants,
+    tables,
+    unguardable,
+    unguarded,
+    without_organization,
+)
 
 PLATFORM_TABLES = {
     "core.announcements",
@@ -55,14 +71,7 @@ DEFINER_FUNCTIONS = {
 }
 """They see past row security, so each has been read with that in mind; and who may call each."""
 
-ROWS = {"SELECT", "INSERT", "UPDATE", "DELETE"}
-MINE = "(organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid)"
-"""The predicate of a tenant table's policy, as PostgreSQL writes it."""
-OURS = "n.nspname !~ '^(pg_|information_schema$)'"
-"""Every schema that PostgreSQL didn't bring: a table that strays out of its module's schema is seen too."""
 NO_EXTENSIONS = "NOT EXISTS (SELECT FROM pg_depend WHERE objid = {oid} AND deptype = 'e')"
-
-type Rows = list[asyncpg.Record]
 
 
 @pytest.fixture
@@ -73,27 +82,8 @@ async def catalogue(runtime: Runtime) -> AsyncGenerator[TenantConnection]:
     await connection.close()
 
 
-async def relations(catalogue: TenantConnection, kinds: str) -> Rows:
-    return await catalogue.fetch(
-        f"""SELECT c.oid, n.nspname || '.' || c.relname AS name, c.relkind::text AS kind, c.relname,
-                   c.relrowsecurity, c.relforcerowsecurity, coalesce(c.reloptions, '{{}}') AS options
-            FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-            WHERE {OURS} AND c.relkind::text = ANY(string_to_array($1, NULL)) ORDER BY 2""",
-        kinds,
-    )
-
-
-async def tables(catalogue: TenantConnection) -> set[str]:
-    """Every table, partitioned or not, but the version tables of the migrations."""
-    return {row["name"] for row in await relations(catalogue, "rp") if row["relname"] != VERSION_TABLE}
-
-
 async def tenant_tables(catalogue: TenantConnection) -> set[str]:
     return await tables(catalogue) - PLATFORM_TABLES
-
-
-def named(rows: Iterable[asyncpg.Record], only: set[str]) -> Rows:
-    return [row for row in rows if row["table"] in only]
 
 
 async def test_every_table_is_a_tenants_or_on_the_list(catalogue: TenantConnection) -> None:
@@ -118,80 +108,26 @@ async def test_every_table_lives_in_a_modules_schema(catalogue: TenantConnection
 
 
 async def test_every_table_is_under_forced_row_security(catalogue: TenantConnection) -> None:
-    found = await relations(catalogue, "rp")
-
-    guarded = {row["name"] for row in found if row["relrowsecurity"] and row["relforcerowsecurity"]}
-    assert guarded == await tables(catalogue)
+    assert await unguarded(catalogue, await tables(catalogue)) == []
 
 
 async def test_a_tenant_tables_rows_name_their_organization(catalogue: TenantConnection) -> None:
-    columns = await catalogue.fetch(
-        f"""SELECT n.nspname || '.' || c.relname AS table FROM pg_attribute a
-            JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-            WHERE {OURS} AND a.attname = 'organization_id' AND a.attnotnull AND a.atttypid = 'uuid'::regtype"""
-    )
-
-    assert await tenant_tables(catalogue) - {row["table"] for row in columns} == set()
+    assert await without_organization(catalogue, await tenant_tables(catalogue)) == []
 
 
 async def test_a_tenant_tables_keys_start_with_the_tenant(catalogue: TenantConnection) -> None:
-    """A key across organizations would tell one what another holds. An exclusion constraint is a key as well."""
-    indexes = await catalogue.fetch(
-        f"""SELECT n.nspname || '.' || c.relname AS table, i.indexrelid::regclass::text AS name, i.indisprimary,
-                   i.indisunique OR i.indisexclusion AS is_key, a.attname AS first
-            FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-            LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] WHERE {OURS}"""
-    )
-    tenants = await tenant_tables(catalogue)
-
-    tenant_last = [r["name"] for r in named(indexes, tenants) if r["is_key"] and r["first"] != "organization_id"]
-    with_primary_key = {r["table"] for r in indexes if r["indisprimary"]}
-    with_tenant_first = {r["table"] for r in indexes if r["first"] == "organization_id"}
-
-    assert tenant_last == []
-    assert tenants - with_primary_key == set()
-    assert tenants - with_tenant_first == set()
+    assert await keys_across_tenants(catalogue, await tenant_tables(catalogue)) == []
 
 
 async def test_a_reference_to_a_tenant_table_carries_the_tenant(catalogue: TenantConnection) -> None:
-    """PostgreSQL checks foreign keys past row security."""
-    references = await catalogue.fetch(
-        f"""SELECT k.conname AS name, n.nspname || '.' || c.relname AS table, cardinality(k.conkey) AS columns,
-                   (SELECT attname FROM pg_attribute WHERE attrelid = k.conrelid AND attnum = k.conkey[1]) AS first,
-                   (SELECT attname FROM pg_attribute WHERE attrelid = k.confrelid AND attnum = k.confkey[1]) AS target
-            FROM pg_constraint k JOIN pg_class c ON c.oid = k.confrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-            WHERE k.contype = 'f' AND {OURS}"""
-    )
-    tenant = ("organization_id", "organization_id")
+    tenants = await tenant_tables(catalogue)
 
-    to_tenant_tables = named(references, await tenant_tables(catalogue))
-
-    assert to_tenant_tables != []
-    assert [r["name"] for r in to_tenant_tables if (r["first"], r["target"]) != tenant or r["columns"] < 2] == []
-
-
-async def policies(catalogue: TenantConnection) -> dict[str, list[tuple[Any, ...]]]:
-    found = await catalogue.fetch(
-        f"""SELECT n.nspname || '.' || c.relname AS table, p.polpermissive, p.polcmd::text,
-                   ARRAY(SELECT CASE role WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(role)::text END
-                         FROM unnest(p.polroles) AS role) AS roles,
-                   pg_get_expr(p.polqual, p.polrelid) AS using, pg_get_expr(p.polwithcheck, p.polrelid) AS check
-            FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-            WHERE {OURS} ORDER BY roles"""
-    )
-    by_table: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
-    for row in found:
-        by_table[row["table"]].append((row["roles"], row["polcmd"], row["polpermissive"], row["using"], row["check"]))
-    return by_table
+    assert await references_to(catalogue, tenants) != []
+    assert await references_across_tenants(catalogue, tenants) == []
 
 
 async def test_a_tenant_table_has_the_two_policies_and_no_other(catalogue: TenantConnection) -> None:
-    of_app, of_system = ([APP_ROLE], "*", True, MINE, MINE), ([SYSTEM_ROLE], "*", True, "true", "true")
-
-    found = await policies(catalogue)
-
-    wrong = {name: found[name] for name in await tenant_tables(catalogue) if found[name] != [of_app, of_system]}
-    assert wrong == {}
+    assert await other_policies(catalogue, await tenant_tables(catalogue)) == []
 
 
 async def test_a_platform_table_shows_the_application_only_what_its_tenant_reaches(catalogue: TenantConnection) -> None:
@@ -225,38 +161,13 @@ async def test_everything_is_the_owners(catalogue: TenantConnection) -> None:
     assert len(found) > len(others)
 
 
-async def grants(catalogue: TenantConnection) -> dict[tuple[str, str], set[str]]:
-    """Privileges by relation and grantee; those that may be handed on are marked with a star."""
-    found = await catalogue.fetch(
-        f"""SELECT n.nspname || '.' || c.relname AS name,
-                   CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(a.grantee)::text END AS grantee,
-                   a.privilege_type || CASE WHEN a.is_grantable THEN '*' ELSE '' END AS privilege
-            FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, aclexplode(c.relacl) AS a
-            WHERE {OURS} AND a.grantee <> c.relowner"""
-    )
-    by_pair: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for row in found:
-        by_pair[row["name"], row["grantee"]].add(row["privilege"])
-    return dict(by_pair)
-
-
-def app_privileges(name: str) -> set[str]:
-    """What the model says that the application may do with its own rows."""
-    return set(Base.metadata.tables[name].info.get("app", ROWS))
-
-
-def system_privileges(name: str) -> set[str]:
-    return set(Base.metadata.tables[name].info.get("system", ROWS))
-
-
 async def test_the_grants_are_exactly_these(catalogue: TenantConnection) -> None:
     """No TRUNCATE, which ignores row security, no REFERENCES, no TRIGGER; nothing for anybody else."""
     versions = {row["name"] for row in await relations(catalogue, "r") if row["relname"] == VERSION_TABLE}
 
     found = await grants(catalogue)
 
-    expected = {(name, SYSTEM_ROLE): system_privileges(name) for name in await tenant_tables(catalogue)}
-    expected |= {(name, APP_ROLE): app_privileges(name) for name in await tenant_tables(catalogue)}
+    expected = table_grants(await tenant_tables(catalogue))
     expected |= {(name, role): {"SELECT"} for name in versions for role in (APP_ROLE, SYSTEM_ROLE)}
     expected |= {(name, SYSTEM_ROLE): ROWS for name in PLATFORM_TABLES}
     expected |= {(name, APP_ROLE): privileges for name, privileges in APP_GRANTS.items()}
@@ -329,27 +240,12 @@ async def test_a_serving_role_can_only_enter_a_schema(catalogue: TenantConnectio
     assert entered == expected | {("public", "PUBLIC", "USAGE")}
 
 
-async def test_there_are_no_materialized_views_and_no_foreign_tables(catalogue: TenantConnection) -> None:
-    """Neither can have row security."""
-    assert [row["name"] for row in await relations(catalogue, "mf")] == []
-
-
-async def test_every_view_asks_as_its_caller(catalogue: TenantConnection) -> None:
-    views = await relations(catalogue, "v")
-
-    assert [row["name"] for row in views if "security_invoker=true" not in row["options"]] == []
+async def test_whatever_shows_rows_has_row_security(catalogue: TenantConnection) -> None:
+    assert await unguardable(catalogue) == []
 
 
 async def test_only_the_functions_on_the_list_see_past_row_security(catalogue: TenantConnection) -> None:
-    functions = await catalogue.fetch(
-        f"""SELECT p.oid::regprocedure::text AS name, coalesce(p.proconfig, '{{}}') AS config, p.proowner,
-                   ARRAY(SELECT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(grantee)::text END
-                         FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner)))
-                         WHERE grantee <> p.proowner) AS callers
-            FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE {OURS} AND p.prosecdef"""
-    )
+    found = await definer_functions(catalogue)
 
-    assert {row["name"] for row in functions} == set(DEFINER_FUNCTIONS)
-    for row in functions:
-        assert row["config"] == ["search_path=pg_catalog, pg_temp"]
-        assert row["callers"] == [DEFINER_FUNCTIONS[row["name"]]]
+    assert {row["name"] for row in found} == set(DEFINER_FUNCTIONS)
+    assert definer_faults(found, DEFINER_FUNCTIONS) == []

@@ -3,112 +3,40 @@
 A route that is neither in `FILLINGS` nor in `PUBLIC` fails, so that none can be added without saying how it is called.
 """
 
-import re
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
 from litestar.handlers import HTTPRouteHandler
-from litestar.routes import HTTPRoute
-from msgspec import Struct
-from route_fillings import CROSSING, FILLINGS, PERSONAL, PUBLIC, STEPPED, Filling, Fresh, Id, Mark, Slug
+from route_fillings import CROSSING, FILLINGS, PERSONAL, PUBLIC, STEPPED
 from sqlalchemy import text
 
 from core.app import Application, create_app
 from core.db.migrations import owner_connection
-from core.db.models import Base
 from core.http.access import signed_in
 from core.http.parameters import KNOWN
 from core.http.problems import MEDIA_TYPE
-from core.ids import new_id
 from core.permissions import Role
 from core.runtime import Runtime
-from core.testing.rows import ORGANIZATION, Rows, tenant_tables
+from core.testing import attacks
+from core.testing.attacks import World, comparable, fingerprint, handlers, nobodys, seen_in
+from core.testing.fillings import Filling
+from core.testing.rows import ORGANIZATION, tenant_tables
 from core.testing.tenants import Tenant, make_member, make_tenant
 
 WRITES = [route for route in FILLINGS if not route.startswith("GET ") and route not in PERSONAL]
 INJECTED = ("organization_id", "id", "role")
-ROWS_PER_TABLE = 2
 
 every_route = pytest.mark.parametrize("route", FILLINGS)
 
 
-def handlers(application: Application) -> Iterator[tuple[str, HTTPRouteHandler]]:
-    """Every method of every path, but for the OPTIONS that Litestar answers by itself."""
-    for route in application.litestar.routes:
-        assert isinstance(route, HTTPRoute), f"{route.path}: only HTTP routes have a test"
-        for handler in route.route_handlers:
-            if handler.http_methods == {"OPTIONS"} and handler.fn.__module__.startswith("litestar."):
-                continue
-            for method in handler.http_methods:
-                yield f"{method} {route.path}", handler
-
-
-class World(Struct, frozen=True, kw_only=True):
-    """What can be said of one organization: the ids of its rows, and the texts that are its alone."""
-
-    rows: Mapping[str, Mapping[str, Any]]
-    """The first row of each table."""
-    mark: str
-    slug: str
-    canaries: frozenset[str] = frozenset()
-
-    def fill(self, template: Any) -> Any:
-        match template:
-            case Id():
-                return str(self.rows[template.table][template.column])
-            case Mark():
-                return self.mark
-            case Slug():
-                return self.slug
-            case Fresh():
-                return f"n-{uuid4().hex[:12]}{template.ending}"
-            case list():
-                return [self.fill(part) for part in template]
-            case Mapping():
-                return {name: self.fill(value) for name, value in template.items()}
-            case _:
-                return template
-
-
 async def furnish(tenant: Tenant, filling: Filling) -> World:
-    """Rows in every table, with the organization's mark in every text."""
-    mark = f"canary{uuid4().hex}"
-    async with tenant.database.system() as system:
-        rows = Rows(system, tenant.organization_id, mark=mark)
-        for table in tenant_tables():
-            for _ in range(ROWS_PER_TABLE):
-                await rows.add(table, **filling.rows.get(table.fullname, {}))
-    first = {table: made[0] for table, made in rows.made.items()}
-    ids = [row["id"] for row in first.values() if "id" in row]
-    known = [mark, tenant.slug, tenant.email, tenant.organization_id, tenant.user_id, *ids]
-    return World(rows=first, mark=mark, slug=tenant.slug, canaries=frozenset(str(each).lower() for each in known))
+    """Rows in every table there is."""
+    return await attacks.furnish(tenant, filling, tenant_tables())
 
 
-def nobodys() -> World:
-    name = f"canary{uuid4().hex}"
-    return World(rows=defaultdict(lambda: defaultdict(new_id)), mark=name, slug=name)
-
-
-async def call(
-    route: str,
-    client: httpx.AsyncClient,
-    world: World,
-    *,
-    query: Mapping[str, Any] | None = None,
-    body: Mapping[str, Any] | None = None,
-) -> httpx.Response:
-    """Call the route as its filling says, about the rows of `world`; `query` replaces its own, `body` is added."""
-    filling = FILLINGS[route]
-    method, path = route.split(" ")
-    values = world.fill(filling.path)
-    url = re.sub(r"{(\w+):\w+}", lambda parameter: values[parameter[1]], path)
-    json = None if filling.json is None and body is None else {**world.fill(filling.json or {}), **(body or {})}
-    content = {"json": json} if filling.files is None else {"files": filling.files, "data": body}
-    return await client.request(method, url, params=world.fill(filling.query if query is None else query), **content)
+async def call(route: str, client: httpx.AsyncClient, world: World, **more: Any) -> httpx.Response:
+    return await attacks.call(route, FILLINGS[route], client, world, **more)
 
 
 async def caller(tenant: Tenant, route: str) -> httpx.AsyncClient:
@@ -116,39 +44,11 @@ async def caller(tenant: Tenant, route: str) -> httpx.AsyncClient:
     return (await make_member(tenant, Role.OWNER)).client if FILLINGS[route].ends_session else tenant.client
 
 
-async def fingerprint(tenant: Tenant) -> dict[str, str]:
-    """A hash of all that there is of an organization, table by table."""
-    found: dict[str, str] = {}
-    async with tenant.database.system() as system:
-        for table in Base.metadata.sorted_tables:
-            if ORGANIZATION not in table.c and table.fullname != "core.organizations":
-                continue
-            column = ORGANIZATION if ORGANIZATION in table.c else "id"
-            rows = f"SELECT md5(string_agg(t::text, '' ORDER BY t::text)) FROM {table.fullname} t WHERE {column} = :id"
-            found[table.fullname] = str(await system.scalar(text(rows), {"id": tenant.organization_id}))
-    return found
-
-
-def comparable(answer: httpx.Response) -> tuple[int, dict[str, str], Any]:
-    """The answer but for what differs from one request to the next."""
-    headers = {name: value for name, value in answer.headers.items() if name != "x-correlation-id"}
-    body = answer.json() if answer.headers.get("content-type", "").endswith("json") else answer.text
-    if isinstance(body, dict):
-        body.pop("correlation_id", None)
-    return answer.status_code, headers, body
-
-
 def declared_by(handler: HTTPRouteHandler) -> set[str]:
     """What a client may send by these names: such a `role` is somebody's new role, and judged as that."""
     data = handler.parsed_fn_signature.parameters.get("data")
     fields = () if data is None else data.annotation.__struct_fields__
     return {*handler.opt[KNOWN], *fields} - {ORGANIZATION, "id"}
-
-
-def seen_in(answer: httpx.Response, world: World) -> set[str]:
-    """The canaries that came out."""
-    whole = f"{answer.text} {answer.headers}".lower()
-    return {canary for canary in world.canaries if canary in whole}
 
 
 def test_every_route_is_filled_or_public(application: Application) -> None:

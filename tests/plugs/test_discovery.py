@@ -87,6 +87,8 @@ def test_with_abort_every_bad_module_is_named_and_nothing_starts(install: Instal
         ("requires=['bad']", "depend on itself"),
         ("settings=Open", "frozen"),
         ("settings=Needy", "a default for limit"),
+        ("emits=[Typed]", "Typed: `type` and `version` are the event's own"),
+        ("emits=[Versioned]", "Versioned: `type` and `version` are the event's own"),
     ],
 )
 def test_a_manifest_that_could_not_work_is_refused_before_it_does_harm(
@@ -98,6 +100,10 @@ from msgspec import Struct
 async def f(ctx): ...
 class Open(Struct): a: int = 0
 class Needy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True): limit: int
+class Typed(Event, frozen=True, kw_only=True): type: str
+class Versioned(Event, frozen=True, kw_only=True):
+    type = "bad.versioned"
+    version: int
 """
 
     plugs = discover([install("bad", f"{head}module = Module(name='bad', title='T', {source})"), install("good")])

@@ -1,0 +1,1 @@
+"""A person across all modules: what is held about them, and its erasure."""

@@ -1,0 +1,131 @@
+"""One organization goes after another's rows: what each of them has, how a route is called, and what came out of it."""
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
+from uuid import uuid4
+
+import httpx
+from litestar.handlers import HTTPRouteHandler
+from litestar.routes import HTTPRoute
+from msgspec import Struct
+from sqlalchemy import Table, text
+
+from core.app import Application
+from core.db.models import Base
+from core.ids import new_id
+from core.testing.fillings import Filling, Fresh, Id, Loose, Mark, Slug
+from core.testing.rows import ORGANIZATION, Rows
+from core.testing.tenants import Tenant
+
+ROWS_PER_TABLE = 2
+
+
+def handlers(application: Application) -> Iterator[tuple[str, HTTPRouteHandler]]:
+    """Every method of every path, but for the OPTIONS that Litestar answers by itself."""
+    for route in application.litestar.routes:
+        assert isinstance(route, HTTPRoute), f"{route.path}: only HTTP routes have a test"
+        for handler in route.route_handlers:
+            if handler.http_methods == {"OPTIONS"} and handler.fn.__module__.startswith("litestar."):
+                continue
+            for method in handler.http_methods:
+                yield f"{method} {route.path}", handler
+
+
+class World(Struct, frozen=True, kw_only=True):
+    """What can be said of one organization: the ids of its rows, and the texts that are its alone."""
+
+    rows: Mapping[str, Mapping[str, Any]]
+    """The first row of each table."""
+    mark: str
+    slug: str
+    canaries: frozenset[str] = frozenset()
+    is_attacked: bool = False
+    """Whether its ids are somebody else's booty: then even those that needn't be its own are."""
+
+    def fill(self, template: Any) -> Any:
+        match template:
+            case Id():
+                return str(self.rows[template.table][template.column])
+            case Loose():
+                return str(self.rows[template.table][template.column] if self.is_attacked else new_id())
+            case Mark():
+                return self.mark
+            case Slug():
+                return self.slug
+            case Fresh():
+                return f"n-{uuid4().hex[:12]}{template.ending}"
+            case list():
+                return [self.fill(part) for part in template]  # pyright: ignore[reportUnknownVariableType]
+            case Mapping():
+                return {name: self.fill(value) for name, value in template.items()}  # pyright: ignore[reportUnknownVariableType]
+            case _:
+                return template
+
+
+async def furnish(tenant: Tenant, filling: Filling, tables: Iterable[Table]) -> World:
+    """Rows in every table, with the organization's mark in every text."""
+    mark = f"canary{uuid4().hex}"
+    async with tenant.database.system() as system:
+        rows = Rows(system, tenant.organization_id, mark=mark)
+        for table in tables:
+            for _ in range(ROWS_PER_TABLE):
+                await rows.add(table, **filling.rows.get(table.fullname, {}))
+    first = {table: made[0] for table, made in rows.made.items()}
+    ids = [row["id"] for row in first.values() if "id" in row]
+    known = [mark, tenant.slug, tenant.email, tenant.organization_id, tenant.user_id, *ids]
+    return World(rows=first, mark=mark, slug=tenant.slug, canaries=frozenset(str(each).lower() for each in known))
+
+
+def nobodys() -> World:
+    name = f"canary{uuid4().hex}"
+    return World(rows=defaultdict(lambda: defaultdict(new_id)), mark=name, slug=name)
+
+
+async def call(
+    route: str,
+    filling: Filling,
+    client: httpx.AsyncClient,
+    world: World,
+    *,
+    query: Mapping[str, Any] | None = None,
+    body: Mapping[str, Any] | None = None,
+) -> httpx.Response:
+    """Call the route as its filling says, about the rows of `world`; `query` replaces its own, `body` is added."""
+    method, path = route.split(" ")
+    values = world.fill(filling.path)
+    url = re.sub(r"{(\w+):\w+}", lambda parameter: values[parameter[1]], path)
+    json = None if filling.json is None and body is None else {**world.fill(filling.json or {}), **(body or {})}
+    content: dict[str, Any] = {"json": json} if filling.files is None else {"files": filling.files, "data": body}
+    return await client.request(method, url, params=world.fill(filling.query if query is None else query), **content)
+
+
+async def fingerprint(tenant: Tenant, only: Collection[str] = ()) -> dict[str, str]:
+    """A hash of all that there is of an organization, table by table; of the schemas in `only` where there are any."""
+    found: dict[str, str] = {}
+    async with tenant.database.system() as system:
+        for table in Base.metadata.sorted_tables:
+            if (ORGANIZATION not in table.c and table.fullname != "core.organizations") or (
+                only and table.schema not in only
+            ):
+                continue
+            column = ORGANIZATION if ORGANIZATION in table.c else "id"
+            rows = f"SELECT md5(string_agg(t::text, '' ORDER BY t::text)) FROM {table.fullname} t WHERE {column} = :id"
+            found[table.fullname] = str(await system.scalar(text(rows), {"id": tenant.organization_id}))
+    return found
+
+
+def comparable(answer: httpx.Response) -> tuple[int, dict[str, str], Any]:
+    """The answer but for what differs from one request to the next."""
+    headers = {name: value for name, value in answer.headers.items() if name != "x-correlation-id"}
+    body = answer.json() if answer.headers.get("content-type", "").endswith("json") else answer.text
+    if isinstance(body, dict):
+        body.pop("correlation_id", None)  # pyright: ignore[reportUnknownMemberType]
+    return answer.status_code, headers, body  # pyright: ignore[reportUnknownVariableType]
+
+
+def seen_in(answer: httpx.Response, world: World) -> set[str]:
+    """The canaries that came out."""
+    whole = f"{answer.text} {answer.headers}".lower()
+    return {canary for canary in world.canaries if canary in whole}

@@ -1,0 +1,130 @@
+"""Every code block of docs/modules is run, as a reader would run it, in an environment of its own."""
+
+import site
+import subprocess
+import sys
+import sysconfig
+import venv
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from core.demo import make_demo
+from core.runtime import make_runtime
+from core.settings import Settings
+from core.testing.processes import environment_of, free_port
+from core.testing.stage import Addresses, clone_template, drop_database
+from tests.docs.run_page import RUN, Unclassified, blocks_of
+
+DOCS = Path(__file__).parents[2] / "docs" / "modules"
+PAGES = sorted(DOCS.glob("*.md"))
+RUNNER = Path(__file__).with_name("run_page.py")
+SECONDS = 280
+COMMANDS = {
+    "plugs": "from core.cli import main; main()",
+    "pytest": "import pytest, sys; sys.exit(pytest.console_main())",
+    "pip": "import sys; from pip._internal.cli.main import main; sys.exit(main())",
+}
+"""What a reader's environment has on its path, beside its own Python."""
+
+
+@pytest.fixture
+async def settings_of_page(addresses: Addresses) -> AsyncGenerator[Settings]:
+    """With the demo's organizations, which `plugs up` makes on a database of its own."""
+    database = f"page_{uuid4().hex[:12]}"
+    await clone_template(addresses, database)
+    settings = addresses.settings(database=database, namespace=database, port=free_port(), log_level="info")
+    runtime = make_runtime(settings)
+    async with runtime.open_database("page") as opened:
+        await make_demo(runtime, opened)
+    yield settings
+    await drop_database(addresses, database)
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Path:
+    """A virtual environment that has what ours has, and can be installed into without touching ours."""
+    home = tmp_path / "venv"
+    venv.create(home, with_pip=False)
+    python = home / "bin" / "python"
+    packages = Path(sysconfig.get_path("purelib", vars={"base": str(home), "platbase": str(home)}))
+    ours = "; ".join(f"site.addsitedir({folder!r})" for folder in site.getsitepackages())
+    (packages / "ours.pth").write_text(f"import site; {ours}\n")
+    for name, program in COMMANDS.items():
+        script = home / "bin" / name
+        script.write_text(f"#!{python}\n{program}\n")
+        script.chmod(0o755)
+    return home
+
+
+@pytest.mark.timeout(SECONDS + 20)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_block_of_the_page_runs(page: Path, settings_of_page: Settings, reader: Path, tmp_path: Path) -> None:
+    env = environment_of(settings_of_page) | {
+        "HOME": str(tmp_path),
+        "PATH": f"{reader / 'bin'}:{environment_of(settings_of_page)['PATH']}",
+        "VIRTUAL_ENV": str(reader),
+        "PIP_NO_INDEX": "1",  # nothing is downloaded: what a page installs is in the folder, or here already
+        "PIP_NO_BUILD_ISOLATION": "0",  # pip's own way of saying "without"
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PYTHONWARNINGS": "ignore",
+    }
+    here = tmp_path / "here"
+    here.mkdir()
+
+    ended = subprocess.run(
+        [reader / "bin" / "python", RUNNER, page], cwd=here, env=env, capture_output=True, text=True,
+        timeout=SECONDS, check=False,
+    )  # fmt: skip
+
+    assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-8000:]
+    assert ended.stdout.endswith(f"{len(list(blocks_of(page.read_text())))} blocks\n")
+
+
+def test_no_page_and_no_kind_of_block_is_left_out() -> None:
+    kinds = {block.kind for page in PAGES for block in blocks_of(page.read_text())}
+
+    assert len(PAGES) >= 10
+    assert kinds <= RUN.keys()
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "```\nx\n```",
+        "```ruby\nx\n```",
+        "```sh file=x\nx\n```",
+        "```diff\n-x\n```",
+        "```python skip\n1\n```",
+        "```sh\nx",
+    ],
+)
+def test_a_block_that_does_not_say_what_it_is_fails_its_page(page: str) -> None:
+    with pytest.raises(Unclassified):
+        list(blocks_of(page))
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "```python\nassert False\n```",
+        "```python\nimport asyncio\nawait asyncio.sleep(0)\nraise ValueError\n```",
+        "```sh\nfalse\n```",
+        "```sh fails\ntrue\n```",
+        "```sh\necho yes\n```\n```text\nno\n```",
+        "```sh elsewhere\nplugs no-such-command\n```",
+        "```sh elsewhere\nplugs modules enable rsvp --no-such-option\n```",
+        "```toml\n=\n```",
+        "```python file=a.py\nx = 1\n```\n```diff file=a.py\n-x = 2\n+x = 3\n```",
+    ],
+)
+def test_a_block_that_does_not_hold_fails_its_page(page: str, tmp_path: Path) -> None:
+    path = tmp_path / "page.md"
+    path.write_text(page)
+
+    ended = subprocess.run([sys.executable, RUNNER, path], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 1
+    assert "page.md, line" in ended.stderr
