@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -19,8 +20,11 @@ def test_every_rule_has_a_twin() -> None:
     assert names() == sorted(name_of(rule) for rule in RULES)
 
 
-def test_every_rule_says_what_it_demands() -> None:
+def test_every_rule_says_what_it_demands_and_stands_in_the_documentation() -> None:
+    page = (ROOT / "docs" / "modules" / "conformance.md").read_text()
+
     assert [name_of(rule) for rule in RULES if not rule.__doc__] == []
+    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == [name_of(rule) for rule in RULES]
 
 
 async def test_every_twin_breaks_its_rule_and_no_other(addresses: Addresses, tmp_path: Path) -> None:
