@@ -16,6 +16,7 @@ from core.permissions import Permission
 from core.tasks.registry import Actor, Event, Schedule
 
 NAME = re.compile(r"^[a-z][a-z0-9_]{1,38}\Z")
+EVENT_TYPE = re.compile(r"^[a-z0-9_]+(\.[a-z0-9_]+)+\Z")
 RESERVED = frozenset(
     "admin audit auth core grants health information_schema invitations mailbox members organization organizations "
     "permissions modules plugs public roles teams users".split()
@@ -73,10 +74,7 @@ class Module(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         check_name(self.name)
         for event in self.emits:
-            if not isinstance(event.type, str) or not isinstance(event.version, int):  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise ManifestError(
-                    f"{event.__name__}: `type` and `version` are the event's own: call a field otherwise"
-                )
+            _check_event(event)
         self._own("permission", ":", (permission.name for permission in self.permissions))
         self._own("event", ".", (event.type for event in self.emits))
         self._own("actor", ".", (actor.name for actor in (*self.actors, *self.subscribers)))
@@ -98,6 +96,16 @@ class Module(Struct, frozen=True, kw_only=True):
                 raise ManifestError(f"{what} {name!r} must start with {self.name + separator!r}")
             if times > 1:
                 raise ManifestError(f"{what} {name!r} is declared {times} times")
+
+
+def _check_event(event: type[Event]) -> None:
+    if not isinstance(event.type, str) or not isinstance(event.version, int):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ManifestError(f"{event.__name__}: `type` and `version` are the event's own: call a field otherwise")
+    if not EVENT_TYPE.match(event.type) or event.version < 1:
+        raise ManifestError(
+            f"{event.type!r}, version {event.version}: an event's type is lower-case words with dots between them, and "
+            "its versions count from 1"
+        )
 
 
 def _check_settings(settings: type[Struct]) -> None:

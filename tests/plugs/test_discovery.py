@@ -88,6 +88,8 @@ def test_with_abort_every_bad_module_is_named_and_nothing_starts(install: Instal
         ("settings=Open", "frozen"),
         ("settings=Needy", "a default for limit"),
         ("emits=[Typed]", "Typed: `type` and `version` are the event's own"),
+        ("emits=[Loud]", "'bad.Loud', version 1: an event's type is lower-case words"),
+        ("emits=[Unborn]", "'bad.unborn', version 0: an event's type is"),
         ("emits=[Versioned]", "Versioned: `type` and `version` are the event's own"),
     ],
 )
@@ -101,6 +103,10 @@ async def f(ctx): ...
 class Open(Struct): a: int = 0
 class Needy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True): limit: int
 class Typed(Event, frozen=True, kw_only=True): type: str
+class Loud(Event, frozen=True, kw_only=True): type = "bad.Loud"
+class Unborn(Event, frozen=True, kw_only=True):
+    type = "bad.unborn"
+    version = 0
 class Versioned(Event, frozen=True, kw_only=True):
     type = "bad.versioned"
     version: int
