@@ -24,6 +24,7 @@ from core.http.documentation import documentation_routes
 from core.http.gcra import Limiter
 from core.http.header_limits import HeaderLimit
 from core.http.idempotency import MUTATING, IdempotencyKeys
+from core.http.impersonation import InSomebodysPlace
 from core.http.methods import HeadAsGet, answer_options, note_allowed_methods
 from core.http.openapi import prepare_openapi
 from core.http.parameters import note_known_parameters, refuse_unknown_parameters
@@ -92,6 +93,7 @@ def create_app(runtime: Runtime | None = None) -> Application:
         middleware=[
             RateLimitHeaders(),
             Authentication(),
+            InSomebodysPlace(),
             RequestContexts(registry=runtime.registry, cursors=runtime.cursors),
             TimeLimits(request_seconds=runtime.settings.request_seconds, body_seconds=runtime.settings.body_seconds),
         ],

@@ -19,7 +19,7 @@ from core.db.pages import CursorSigner
 from core.db.tenancy import APP_ROLE, TenantConnection
 from core.http import idempotency_models
 from core.http.idempotency import FORGOTTEN_KEYS
-from core.identity import credential_models, letters, organization_models
+from core.identity import credential_models, letters, operator_models, organization_models
 from core.identity import models as identity_models
 from core.identity import permissions as identity_permissions
 from core.identity.links import Links
@@ -43,6 +43,7 @@ CORE_TABLES = (
     identity_models,
     organization_models,
     credential_models,
+    operator_models,
     secret_models,
     task_models,
     toggle_models,

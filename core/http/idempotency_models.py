@@ -9,7 +9,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 from core import clock
 from core.db.models import Base
 
-
 UNAUDITED = "machinery: what the request did is in the trail"
 
 
