@@ -30,7 +30,7 @@ class InSomebodysPlace(ASGIMiddleware):
                 message["headers"] = [*message["headers"], (HEADER, operator.encode())]
             await send(message)
 
-        if principal.read_only and scope["method"] not in SAFE_METHODS:
+        if principal.read_only and scope.get("method") not in SAFE_METHODS:
             refusal = Forbidden("In somebody's place you may only look", code="impersonation-read-only")
             await answer_for(refusal, scope).send(send_named)
             return

@@ -50,8 +50,11 @@ def _has_factor() -> ColumnElement[bool]:
     )
 
 
-def platform_permissions(*, writing: bool) -> frozenset[str]:
-    return EVERY_OPERATOR | ({PLATFORM_IMPERSONATE_WRITE.name} if writing else frozenset[str]())
+def platform_permissions(impersonates_writing: bool | None) -> frozenset[str]:
+    """Of an operator; None stands for everybody else."""
+    if impersonates_writing is None:
+        return frozenset()
+    return EVERY_OPERATOR | {PLATFORM_IMPERSONATE_WRITE.name} if impersonates_writing else EVERY_OPERATOR
 
 
 async def grant_operator(database: Database, email: str, *, writing: bool, needs_second_factor: bool) -> None:

@@ -273,7 +273,7 @@ class Identity:
             role=held.role,
             permissions=held.permissions,
             team_permissions=held.team_permissions,
-            platform=NO_PERMISSIONS if writing is None else platform_permissions(writing=writing),
+            platform=platform_permissions(writing),
         )
 
     async def me(self, principal: Principal) -> Me:
@@ -334,7 +334,6 @@ class Identity:
 
 
 _OPEN = (Membership.is_active, Organization.is_deleted.is_(False))
-NO_PERMISSIONS = frozenset[str]()
 
 
 def _refused() -> Unauthenticated:

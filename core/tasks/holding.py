@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Boolean, ColumnElement, Uuid, case, column, func, or_, select, table, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
 from core.tasks.models import OutboxJob
 from core.toggles.models import ModuleState, OrganizationModule
@@ -20,7 +21,7 @@ ORGANIZATIONS = table(
 CLOSED = or_(ORGANIZATIONS.c.is_active.is_(False), ORGANIZATIONS.c.is_deleted.is_(True))
 
 
-def is_closed(organization_id: ColumnElement[UUID]) -> ColumnElement[bool]:
+def is_closed(organization_id: InstrumentedAttribute[UUID]) -> ColumnElement[bool]:
     """Whether the organization is suspended or deleted. Jobs of accounts belong to none, and so never wait."""
     return select(ORGANIZATIONS.c.id).where(ORGANIZATIONS.c.id == organization_id, CLOSED).exists()
 
