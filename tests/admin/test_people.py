@@ -1,5 +1,6 @@
 """People and sessions, as operators look after them."""
 
+import re
 from typing import Any
 
 import httpx
@@ -7,7 +8,7 @@ import pytest
 
 from core.ids import new_id
 from core.permissions import Role
-from core.testing.tenants import PASSWORD, Tenant, client_of, make_member, make_operator
+from core.testing.tenants import Tenant, client_of, make_member, make_operator
 from tests.admin.conftest import SESSIONS, USERS, ask
 from tests.identity.factors import code_of, sign_in, turn_on
 
@@ -145,6 +146,4 @@ async def test_no_answer_holds_a_credential(operator: Tenant, acme: Tenant) -> N
 
     for answer in told:
         assert answer.status_code == 200
-        assert not {"argon2", "password", "seed", "token", PASSWORD} & set(
-            answer.text.lower().replace('"', " ").split()
-        )
+        assert not re.search("argon2|password|seed|secret|token", answer.text)
