@@ -43,7 +43,7 @@ class SettingsIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class SwitchIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`state` is what the module shall be. Enabling it enables what it requires."""
 
-    state: Literal[ModuleState.ENABLED, ModuleState.SUSPENDED, ModuleState.DISABLED]
+    state: Literal["enabled", "suspended", "disabled"]
     settings: dict[str, Any] | None = None
     cascade: bool = False
     """Whether modules that can't do without it go off with it; else they stand in the way (409 `module-needed`)."""
