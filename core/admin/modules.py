@@ -5,7 +5,7 @@ from uuid import UUID
 from core.admin.organizations import check_present
 from core.admin.platform import Platform
 from core.errors import Conflict
-from core.identity.module_schemas import ModuleOut, StepOut, SwitchIn, SwitchOut
+from core.identity.module_schemas import ModuleOut, ModuleSwitchIn, ModuleSwitchOut, StepOut
 from core.identity.modules import list_modules, typed_settings
 from core.plugs.switchboard import Step, Switch
 from core.principal import Principal, PrincipalKind
@@ -19,8 +19,8 @@ async def list_modules_of(platform: Platform, operator: Principal, organization_
 
 
 async def switch_module(
-    platform: Platform, operator: Principal, organization_id: UUID, name: str, data: SwitchIn
-) -> SwitchOut:
+    platform: Platform, operator: Principal, organization_id: UUID, name: str, data: ModuleSwitchIn
+) -> ModuleSwitchOut:
     """Raises `NotFound` for an organization or a module that isn't there, `Invalid` for settings that don't fit, and
     what the switchboard raises."""
     await check_present(platform, organization_id)
@@ -30,10 +30,12 @@ async def switch_module(
     else:
         steps = await platform.switchboard.switch(_in(operator, organization_id), switch)
         platform.ring()
-    return SwitchOut(organization_id=organization_id, steps=[_told(step) for step in steps], done=not data.preview)
+    return ModuleSwitchOut(
+        organization_id=organization_id, steps=[_told(step) for step in steps], done=not data.preview
+    )
 
 
-def _switch(platform: Platform, name: str, data: SwitchIn) -> Switch:
+def _switch(platform: Platform, name: str, data: ModuleSwitchIn) -> Switch:
     plug, settings = platform.plugs.plugs.get(name), None
     if data.settings is not None:
         if data.state != ModuleState.ENABLED:

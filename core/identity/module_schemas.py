@@ -40,7 +40,7 @@ class SettingsIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     settings: dict[str, Any]
 
 
-class SwitchIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ModuleSwitchIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`state` is what the module shall be. Enabling it enables what it requires."""
 
     state: Literal["enabled", "suspended", "disabled"]
@@ -58,7 +58,7 @@ class StepOut(Struct, frozen=True, kw_only=True):
     after: ModuleState
 
 
-class SwitchOut(Struct, frozen=True, kw_only=True):
+class ModuleSwitchOut(Struct, frozen=True, kw_only=True):
     """What was done, or would be, in this order. Empty where it was so already."""
 
     organization_id: UUID

@@ -14,7 +14,7 @@ from core.db.pages import DEFAULT_LIMIT, Page
 from core.http.access import InjectedCtx as Ctx
 from core.http.access import operates
 from core.http.responses import IfMatch, Limit, PageCursor, json_bytes, tagged
-from core.identity.module_schemas import ModuleOut, SwitchIn, SwitchOut
+from core.identity.module_schemas import ModuleOut, ModuleSwitchIn, ModuleSwitchOut
 from core.identity.operators import PLATFORM_READ, PLATFORM_WRITE
 from core.identity.organization_schemas import DeletionOut, SlugIn
 
@@ -157,8 +157,8 @@ async def list_tenant_modules(ctx: Ctx, state: State, organization_id: FromPath[
     opt=OPERATING,
 )
 async def switch_module(
-    ctx: Ctx, state: State, organization_id: FromPath[UUID], name: FromPath[str], data: JSONBody[SwitchIn]
-) -> SwitchOut:
+    ctx: Ctx, state: State, organization_id: FromPath[UUID], name: FromPath[str], data: JSONBody[ModuleSwitchIn]
+) -> ModuleSwitchOut:
     return await modules.switch_module(platform_of(state), ctx.principal, organization_id, name, data)
 
 
