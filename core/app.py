@@ -10,6 +10,8 @@ from litestar import Litestar, Request, Response, Router
 from litestar.di import Provide
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from core.admin.platform import Platform
+from core.admin.routes import admin_router
 from core.audit.routes import audit_router
 from core.audit.verifying import Verifier
 from core.db.database import Database
@@ -24,6 +26,7 @@ from core.http.documentation import documentation_routes
 from core.http.gcra import Limiter
 from core.http.header_limits import HeaderLimit
 from core.http.idempotency import MUTATING, IdempotencyKeys
+from core.http.impersonation import InSomebodysPlace
 from core.http.methods import HeadAsGet, answer_options, note_allowed_methods
 from core.http.openapi import prepare_openapi
 from core.http.parameters import note_known_parameters, refuse_unknown_parameters
@@ -34,7 +37,7 @@ from core.http.time_limits import TimeLimits
 from core.identity.oidc.sign_in import OidcSignIn
 from core.identity.onboarding import Onboarding
 from core.identity.routes import identity_router
-from core.identity.service import make_identity
+from core.identity.service import Identity, make_identity
 from core.mail.delivery import mailbox_folder
 from core.mail.mailbox import mailbox_router
 from core.observe.access import Access
@@ -85,6 +88,7 @@ def create_app(runtime: Runtime | None = None) -> Application:
             health_router(),
             identity_router(),
             audit_router(),
+            admin_router(),
             *(_module_router(plug) for plug in runtime.plugs),
             *_local_routes(runtime.settings),
             *documentation_routes(),
@@ -93,6 +97,7 @@ def create_app(runtime: Runtime | None = None) -> Application:
         middleware=[
             RateLimitHeaders(),
             Authentication(),
+            InSomebodysPlace(),
             RequestContexts(registry=runtime.registry, cursors=runtime.cursors),
             TimeLimits(request_seconds=runtime.settings.request_seconds, body_seconds=runtime.settings.body_seconds),
         ],
@@ -170,6 +175,7 @@ def _lifespan(runtime: Runtime, metrics: Metrics) -> Callable[[Litestar], Abstra
             app.state.oidc = OidcSignIn(
                 identity=identity, database=database, outgoing=runtime.outgoing, settings=settings, ring=bell.ring
             )
+            app.state.platform = _platform(runtime, database, identity, bell)
             app.state.permissions = runtime.permissions
             app.state.verifier = Verifier(database, settings.wrapping_keys)
             app.state.metrics = metrics
@@ -178,6 +184,18 @@ def _lifespan(runtime: Runtime, metrics: Metrics) -> Callable[[Litestar], Abstra
             yield
 
     return lifespan
+
+
+def _platform(runtime: Runtime, database: Database, identity: Identity, bell: Bell) -> Platform:
+    return Platform(
+        database=database,
+        cursors=runtime.cursors,
+        identity=identity,
+        links=runtime.links,
+        plugs=runtime.plugs,
+        switchboard=runtime.switchboard(database),
+        ring=bell.ring,
+    )
 
 
 def _health(runtime: Runtime, database: Database, client: "redis.asyncio.Redis") -> HealthChecks:

@@ -29,7 +29,11 @@ class Principal(Struct, frozen=True, kw_only=True):
     api_key_id: UUID | None = None
     impersonator_id: UUID | None = None
     """The operator who acts in this person's place."""
+    read_only: bool = False
+    """Whether only safe methods are for them."""
     role: str = ""
     permissions: frozenset[str] = frozenset()
     team_permissions: Mapping[UUID, frozenset[str]] = NOTHING
     """What they may do beyond that with what belongs to a team. `core.permissions.is_allowed` weighs both."""
+    platform: frozenset[str] = frozenset()
+    """What they may do across organizations, as an operator."""

@@ -21,7 +21,7 @@ from core.db.tenancy import APP_ROLE, TenantConnection
 from core.http import idempotency_models
 from core.http.idempotency import FORGOTTEN_KEYS
 from core.http.outgoing import Outgoing
-from core.identity import credential_models, letters, organization_models
+from core.identity import credential_models, letters, operator_models, organization_models
 from core.identity import models as identity_models
 from core.identity import permissions as identity_permissions
 from core.identity.links import Links
@@ -48,6 +48,7 @@ CORE_TABLES = (
     organization_models,
     credential_models,
     oidc_models,
+    operator_models,
     secret_models,
     task_models,
     toggle_models,

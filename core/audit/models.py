@@ -17,7 +17,12 @@ from core.db.models import Base
 from core.db.types import Xid8
 
 SCHEMA = "core"
-APPEND_ONLY = {"tenant": True, "app": ("SELECT",), "system": ("SELECT", "INSERT"), "unaudited": "the trail itself"}
+APPEND_ONLY = {
+    "tenant": True,
+    "app": ("SELECT",),
+    "system": ("SELECT", "INSERT", "DELETE"),
+    "unaudited": "the trail itself",
+}
 ORDERED_ID = (
     "encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid()) placing "
     "substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3) from 1 for 6), "

@@ -58,8 +58,11 @@ def _http_handlers(route: BaseRoute) -> Sequence[HTTPRouteHandler]:
 def _access_to(route: str, handler: HTTPRouteHandler) -> Access:
     if handler.opt.get("public"):
         return Access(route=route, needs="nobody signed in", roles=frozenset(Role))
-    guards = [getattr(guard, "func", guard) for guard in cast("list[Any]", handler.resolve_guards())]
+    guards: list[Any] = [getattr(guard, "func", guard) for guard in cast("list[Any]", handler.resolve_guards())]
     for guard in guards:
+        platform: Permission | None = getattr(guard, "platform", None)
+        if platform is not None:
+            return Access(route=route, needs=f"an operator, `{platform.name}`", roles=frozenset())
         permission: Permission | None = getattr(guard, "permission", None)
         if permission is not None:
             least = permission.least_role.rank

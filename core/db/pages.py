@@ -21,16 +21,30 @@ import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar, Protocol, cast
+from uuid import UUID
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Integer, Text, and_, bindparam, func, literal_column, or_, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Integer,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    func,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+)
 from sqlalchemy import cast as sql_cast
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.orm import InstrumentedAttribute, Mapped
 
 from core.db.models import TenantRow
-from core.db.reads import Read, ReadLane, mine
+from core.db.reads import Read, Reads, mine
 from core.errors import FieldError, Invalid
 
 MAX_LIMIT = 200
@@ -80,12 +94,25 @@ def _bad_cursor() -> Invalid:
     return Invalid(message, code="invalid-cursor", errors=[FieldError(field="cursor", code="cursor", message=message)])
 
 
+class PlatformRow(Protocol):
+    """What lists need of a model whose rows are no tenant's."""
+
+    __table__: ClassVar[FromClause]
+    __tablename__: Any
+    id: Mapped[UUID]
+
+
+def _own(model: type[TenantRow] | type[PlatformRow]) -> tuple[ColumnElement[bool], ...]:
+    is_tenants = cast("Table", model.__table__).info.get("tenant")
+    return (mine(cast("type[TenantRow]", model)),) if is_tenants else ()
+
+
 class ListQuery:
     """A list that can be filtered, sorted and paged. Each combination of these is compiled once."""
 
     def __init__(
         self,
-        model: type[TenantRow],
+        model: type[TenantRow] | type[PlatformRow],
         *,
         columns: Sequence[ColumnElement[Any] | InstrumentedAttribute[Any]],
         sorts: Mapping[str, InstrumentedAttribute[Any]],
@@ -93,18 +120,19 @@ class ListQuery:
         filters: Mapping[str, ColumnElement[bool]] | None = None,
         default_sort: str = "-created_at",
     ) -> None:
+        """Of the tenant's rows; of a model that is no tenant's, everybody's: those lists are the system role's."""
         self.name = f"{model.__table__.schema}.{model.__tablename__}"
         self.sorts = sorts
         self.default_sort = default_sort
         self._columns = columns
         self._id = model.id
-        self._where = (mine(model), *where)
+        self._where = (*_own(model), *where)
         self._filters = dict(filters or {})
         self._compile = lru_cache(maxsize=512)(self._compile_shape)
 
     async def page(
         self,
-        reads: ReadLane,
+        reads: Reads,
         signer: CursorSigner,
         tenant: bytes,
         *,

@@ -11,12 +11,13 @@ tenant predicate that every read carries; the lane binds it.
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any, Protocol, cast
 from uuid import UUID
 
 import asyncpg
 from sqlalchemy import ColumnElement, Select, Uuid, bindparam
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.models import TenantRow
 from core.db.tenancy import TenantConnection, TenantContext
@@ -28,6 +29,7 @@ _DIALECT = PGDialect_asyncpg()
 ACQUIRE_SECONDS = 2.0
 """For a connection to be free, and to be made where it is a new one."""
 STREAM_ROWS = 500
+NO_TENANT = UUID(int=0)
 TENANT = "tenant"
 
 
@@ -50,6 +52,26 @@ class Read:
     def arguments(self, tenant: UUID, values: dict[str, Any]) -> list[Any]:
         values[TENANT] = tenant
         return [values[name] if name in values else self._defaults[name] for name in self._names]
+
+
+class Reads(Protocol):
+    """What a list is read from: the read lane, or the system role in its few places."""
+
+    async def rows(self, read: Read, /, **values: Any) -> list[Row]: ...
+
+
+class SystemReads:
+    """Reads of the system role, across tenants, on the connection of its session."""
+
+    __slots__ = ("_system",)
+
+    def __init__(self, system: AsyncSession) -> None:
+        self._system = system
+
+    async def rows(self, read: Read, /, **values: Any) -> list[Row]:
+        raw = await (await self._system.connection()).get_raw_connection()
+        connection = cast("TenantConnection", raw.driver_connection)
+        return await connection.fetch(read.sql, *read.arguments(NO_TENANT, values))
 
 
 class ReadLane:

@@ -32,6 +32,8 @@ from core.toggles.states import ModuleStates
 CTX = "ctx"
 MODULE = "module"
 """In a handler's `opt`: the module that it belongs to."""
+IMPERSONATED = "impersonated"
+"""In the `opt` of a handler about one's own account: it is there for whoever acts in somebody's place, too."""
 
 type RouteGuard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Coroutine[Any, Any, None]]
 
@@ -121,10 +123,25 @@ def requires(permission: Permission, *, team: str | None = None) -> RouteGuard:
     return guard
 
 
-async def signed_in(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
-    """A guard for what everybody may do with their own account; whoever holds a key of theirs may not."""
-    if _principal_of(connection).kind is PrincipalKind.API_KEY:
+async def signed_in(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """A guard for what everybody may do with their own account; whoever holds a key of theirs may not, and whoever
+    acts in their place only what the handler says."""
+    principal = _principal_of(connection)
+    if principal.kind is PrincipalKind.API_KEY:
         raise Forbidden("This needs a person who signed in", code="person-needed")
+    if principal.impersonator_id is not None and not handler.opt.get(IMPERSONATED):
+        raise Forbidden("This is for the person alone, and not in their place", code="not-in-their-place")
+
+
+def operates(permission: Permission) -> RouteGuard:
+    """A guard: only an operator who holds this permission may call the route, in a session that is good for it."""
+
+    async def guard(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+        if permission.name not in _principal_of(connection).platform:
+            raise Forbidden("This needs an operator, signed in with a second factor", code="operator-needed")
+
+    guard.platform = permission  # pyright: ignore[reportFunctionMemberAccess]
+    return guard
 
 
 def _principal_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Principal:

@@ -12,11 +12,14 @@ from core.principal import Principal
 
 KNOWS_CALLER = "knows_caller"
 """In the `opt` of a public handler: who sends a credential is authenticated all the same."""
+WHILE_SUSPENDED = "while_suspended"
+"""In a handler's `opt`: it is there for people whose organization is suspended, too."""
 
 
 class Authenticator(Protocol):
-    async def authenticate(self, bearer: str) -> Principal:
-        """Raises `Unauthenticated` for a token that doesn't count, whatever the reason."""
+    async def authenticate(self, bearer: str, *, even_suspended: bool = False) -> Principal:
+        """Raises `Unauthenticated` for a token that doesn't count, whatever the reason, and `Forbidden` where the
+        organization is suspended, unless `even_suspended`."""
         ...
 
 
@@ -45,7 +48,8 @@ class Authentication(ASGIMiddleware):
         principal: Principal | None = None
         try:
             if bearer is not None and is_asked:
-                principal = await authenticator.authenticate(bearer)
+                even_suspended = bool(options.get(WHILE_SUSPENDED) or options.get("public"))
+                principal = await authenticator.authenticate(bearer, even_suspended=even_suspended)
         finally:
             await limits.admit(scope, principal)
         return principal

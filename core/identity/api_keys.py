@@ -23,6 +23,7 @@ from core.errors import Conflict, Forbidden, NotFound, Unauthenticated
 from core.identity.credential_models import ApiKey
 from core.identity.models import Membership, Organization, User
 from core.identity.permissions import API_KEYS_READ, API_KEYS_WRITE, beyond, grants_of_member, weigh
+from core.identity.standing import check_standing
 from core.principal import Principal, PrincipalKind
 from core.tasks.context import Ctx
 
@@ -155,7 +156,8 @@ class ApiKeyring:
     async def authenticate(self, key: str) -> Principal:
         """Who holds this key, as of now: it may do what it was given and its maker may still do.
 
-        Raises `Unauthenticated` for one that doesn't count, whatever the reason.
+        Raises `Unauthenticated` for one that doesn't count, whatever the reason; `Forbidden` where the organization is
+        suspended.
         """
         if not is_well_formed(key):
             raise Unauthenticated
@@ -163,7 +165,7 @@ class ApiKeyring:
         async with self._database.system() as system:
             found = (
                 await system.execute(
-                    select(ApiKey, Membership.role, grants_of_member())
+                    select(ApiKey, Organization.is_active, Membership.role, grants_of_member())
                     .join(
                         Membership,
                         (Membership.organization_id == ApiKey.organization_id) & (Membership.user_id == ApiKey.user_id),
@@ -175,7 +177,8 @@ class ApiKeyring:
             ).one_or_none()
             if found is None:
                 raise Unauthenticated
-            row, role, grants = found
+            row, is_active, role, grants = found
+            check_standing(is_active=is_active)
             if row.last_used_at is None or row.last_used_at <= now - TOUCH_EVERY:
                 await system.execute(
                     update(ApiKey)
@@ -203,6 +206,5 @@ def _counts(now: datetime) -> tuple[ColumnElement[bool] | InstrumentedAttribute[
         Membership.is_active,
         User.is_active,
         User.is_deleted.is_(False),
-        Organization.is_active,
         Organization.is_deleted.is_(False),
     )

@@ -35,11 +35,17 @@ class Organization(Base, SoftDelete):
     settings: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default=text("'{}'"))
     is_active: Mapped[bool] = mapped_column(default=True, server_default="true")
     """False while it is suspended."""
+    suspended_at: Mapped[datetime | None] = mapped_column(DateTimeUTC)
+    suspended_reason: Mapped[str | None]
     version: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
     created_at: Mapped[datetime] = mapped_column(default=clock.now, server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(default=clock.now, onupdate=clock.now, server_default=func.now())
     deletes_at: Mapped[datetime | None] = mapped_column(DateTimeUTC)
     """The end of the grace in which a deleted organization can be brought back."""
+    purged_at: Mapped[datetime | None] = mapped_column(DateTimeUTC)
+    """Since when nothing is left of it but this row, its tombstone."""
+    purged_rows: Mapped[dict[str, int] | None] = mapped_column(JSONB, info=QUIET)
+    """How many rows of each table are gone; it grows while the purge goes on."""
 
     __mapper_args__ = {"version_id_col": version}
 
@@ -100,7 +106,11 @@ class Session(Base):
     """One sign-in: the family of refresh tokens that descend from it."""
 
     __tablename__ = "sessions"
-    __table_args__ = (Index("ix_sessions_user_id", "user_id"), {"schema": SCHEMA, "info": {"audit": "tenant"}})
+    __table_args__ = (
+        Index("ix_sessions_user_id", "user_id"),
+        Index("ix_sessions_created_at", "created_at", "id"),
+        {"schema": SCHEMA, "info": {"audit": "tenant"}},
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     user_id: Mapped[UUID] = mapped_column(ForeignKey("core.users.id", ondelete="CASCADE"))
@@ -114,6 +124,8 @@ class Session(Base):
     address: Mapped[str | None] = mapped_column(Text, info=PII)
     """Where it was signed in from."""
     user_agent: Mapped[str | None] = mapped_column(Text, info=PII)
+    second_factor_at: Mapped[datetime | None] = mapped_column(DateTimeUTC)
+    """When a code of the second factor opened it, or the session that it was switched from."""
 
 
 class RefreshToken(Base):

@@ -40,10 +40,10 @@ class SettingsIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     settings: dict[str, Any]
 
 
-class SwitchIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ModuleSwitchIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`state` is what the module shall be. Enabling it enables what it requires."""
 
-    state: Literal[ModuleState.ENABLED, ModuleState.SUSPENDED, ModuleState.DISABLED]
+    state: Literal["enabled", "suspended", "disabled"]
     settings: dict[str, Any] | None = None
     cascade: bool = False
     """Whether modules that can't do without it go off with it; else they stand in the way (409 `module-needed`)."""
@@ -58,7 +58,7 @@ class StepOut(Struct, frozen=True, kw_only=True):
     after: ModuleState
 
 
-class SwitchOut(Struct, frozen=True, kw_only=True):
+class ModuleSwitchOut(Struct, frozen=True, kw_only=True):
     """What was done, or would be, in this order. Empty where it was so already."""
 
     organization_id: UUID

@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, UnsetType
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from core import clock
 from core.db.database import Database
@@ -33,6 +34,7 @@ from core.identity.plans import members_in_use, plan_of
 from core.permissions import Role
 from core.principal import Principal
 from core.tasks.context import Ctx
+from core.tasks.holding import hold_jobs, release_jobs
 
 GRACE: timedelta = LIFETIMES[Purpose.RESTORE_ORGANIZATION]
 """How long a deleted organization can be brought back."""
@@ -133,6 +135,8 @@ async def delete_organization(database: Database, links: Links, principal: Princ
         if organization.is_deleted:
             raise NotFound
         organization.is_deleted, organization.deleted_at, organization.deletes_at = True, now, now + GRACE
+        await system.flush()
+        await hold_jobs(system, organization.id)
         owners = await system.execute(
             select(User.id, User.email)
             .join(Membership, Membership.user_id == User.id)
@@ -165,7 +169,16 @@ async def restore_organization(database: Database, token: str) -> None:
                 Membership.is_active,
             )
         )
-        in_grace = organization is not None and organization.deletes_at and clock.now() < organization.deletes_at
-        if organization is None or not in_grace or still_owner is None:
+        if organization is None or still_owner is None or not await bring_back(system, organization):
             raise NotFound("This link is not valid any more", code="token-not-valid")
-        organization.is_deleted, organization.deleted_at, organization.deletes_at = False, None, None
+
+
+async def bring_back(system: AsyncSession, organization: Organization) -> bool:
+    """A deleted organization, which the caller has locked, as it was; its jobs go on. False after the grace."""
+    if organization.deletes_at is None or organization.deletes_at <= clock.now():
+        return False
+    organization.is_deleted, organization.deleted_at, organization.deletes_at = False, None, None
+    await system.flush()
+    if organization.is_active:
+        await release_jobs(system, organization.id)
+    return True

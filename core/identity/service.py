@@ -5,11 +5,11 @@ named places.
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import select, update
+from sqlalchemy import and_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from core import clock
@@ -18,21 +18,25 @@ from core.errors import NotFound, Unauthenticated
 from core.identity.account import Account
 from core.identity.api_keys import PREFIX as API_KEY_PREFIX
 from core.identity.api_keys import ApiKeyring
+from core.identity.impersonation import impersonated
 from core.identity.mfa import Code, Outcome, SecondFactors
 from core.identity.models import Membership, Organization, RefreshToken, Session, User
+from core.identity.operator_models import Operator
+from core.identity.operators import is_proven, platform_permissions
 from core.identity.origins import Origin
 from core.identity.passwords import hash_password, needs_rehash, verify_password
 from core.identity.permissions import grants_of_member, weigh
 from core.identity.schemas import LoginIn, Me, OrganizationOut, TokenPair
 from core.identity.sessions import Sessions, is_living, touch
 from core.identity.signing_keys import SigningKeys
+from core.identity.standing import check_standing
 from core.identity.throttle import Throttle
 from core.identity.tokens import AccessClaims, TokenSigner, hash_refresh
 from core.ids import new_id
 from core.principal import Principal, PrincipalKind
 from core.secrets.vault import Vault
 from core.secrets.wrapping import WrappingKeys
-from core.settings import Settings
+from core.settings import Environment, Settings
 
 GRACE = timedelta(seconds=10)
 """How long a used refresh token still answers with its successor."""
@@ -44,6 +48,8 @@ class _Entry(Struct, frozen=True):
     user_id: UUID
     organization_id: UUID
     password_hash: str | None
+    is_active: bool
+    """Whether the organization is; False where it is suspended."""
 
 
 class Identity:
@@ -58,6 +64,7 @@ class Identity:
         throttle: Throttle,
         refresh_seconds: float,
         permissions: Mapping[str, frozenset[str]],
+        operators_need_second_factor: bool = True,
     ) -> None:
         """`permissions` is what each system role may do."""
         self.vault = vault
@@ -71,12 +78,14 @@ class Identity:
         self._signer = signer
         self._refresh = timedelta(seconds=refresh_seconds)
         self._permissions = permissions
+        self.operators_need_second_factor = operators_need_second_factor
 
     async def login(self, data: LoginIn, origin: Origin) -> TokenPair:
         """Raises `Unauthenticated`, the same for a wrong password, an unknown address and a missing membership; and
         `TooManyRequests` where it has to wait, the same for all of them.
 
-        After the right password it asks for the second factor of whoever has one.
+        After the right password it asks for the second factor of whoever has one; and to them alone it says, by
+        `Forbidden`, that their organization is suspended.
         """
         await self.throttle.check(account=data.email, origin=origin)
         async with self._database.system() as system:
@@ -90,27 +99,35 @@ class Identity:
             raise _refused()
         await self.throttle.check(account=data.email, origin=origin)  # of guesses at once, the right one waits as well
         code = Code(totp=data.totp_code, recovery=data.recovery_code)
-        await self.ask_second_factor(entry.user_id, code, account=data.email, origin=origin)
-        pair = await self._open_session(entry, origin, await _rehashed(data.password, entry.password_hash))
+        proved_at = await self.ask_second_factor(entry.user_id, code, account=data.email, origin=origin)
+        check_standing(is_active=entry.is_active)
+        new_hash = await _rehashed(data.password, entry.password_hash)
+        pair = await self._open_session(entry, origin, new_hash, second_factor_at=proved_at)
         await self.throttle.succeeded(account=data.email)
         return pair
 
     async def _entry(self, user: User, slug: str | None) -> _Entry | None:
         wanted = [Organization.slug == slug] if slug is not None else []
         async with self._database.system() as system:
-            organization_id = await system.scalar(
-                select(Membership.organization_id)
-                .join(Organization, Organization.id == Membership.organization_id)
-                .where(Membership.user_id == user.id, *wanted, *_LIVE)
-                .order_by((Organization.id == user.organization_id).desc(), Membership.created_at)
-                .limit(1)
-            )
-        return None if organization_id is None else _Entry(user.id, organization_id, user.password_hash)
+            home = (Organization.id == user.organization_id).desc()
+            found = (
+                await system.execute(
+                    select(Organization.id, Organization.is_active)
+                    .join(Membership, Organization.id == Membership.organization_id)
+                    .where(Membership.user_id == user.id, *wanted, *_OPEN)
+                    .order_by(Organization.is_active.desc(), home, Membership.created_at)
+                    .limit(1)
+                )
+            ).one_or_none()
+        return None if found is None else _Entry(user.id, found.id, user.password_hash, found.is_active)
 
-    async def ask_second_factor(self, user_id: UUID, code: Code, *, account: str, origin: Origin) -> None:
-        """Raises `Unauthenticated` where the person has one and the code doesn't count; `mfa-required` for none."""
+    async def ask_second_factor(self, user_id: UUID, code: Code, *, account: str, origin: Origin) -> datetime | None:
+        """When a second factor was shown; None for somebody who has none.
+
+        Raises `Unauthenticated` where the person has one and the code doesn't count; `mfa-required` for none.
+        """
         if not (await self.second_factors.state(user_id)).confirmed:
-            return
+            return None
         if code == Code():
             raise Unauthenticated("Send the code of your authenticator app, or a recovery code", code="mfa-required")
         outcome = await self.second_factors.use(user_id, code)
@@ -119,20 +136,27 @@ class Identity:
         if outcome is not Outcome.ACCEPTED:
             raise Unauthenticated("The code is not valid, or was used before", code="invalid-code")
         await self.throttle.check(account=account, origin=origin)
+        return clock.now()
 
-    async def enter(self, user_id: UUID, slug: str | None, origin: Origin) -> TokenPair:
+    async def enter(
+        self, user_id: UUID, slug: str | None, origin: Origin, *, second_factor_at: datetime | None
+    ) -> TokenPair:
         """A session for somebody who has proved who they are in another way than by a password.
 
-        Raises `Unauthenticated` where they are disabled, or can enter no such organization.
+        Raises `Unauthenticated` where they are disabled, or can enter no such organization, and `Forbidden` where that
+        is suspended.
         """
         async with self._database.system() as system:
             user = await system.get(User, user_id)
         entry = None if user is None else await self._entry(user, slug)
         if entry is None:
             raise _refused()
-        return await self._open_session(entry, origin, None)
+        check_standing(is_active=entry.is_active)
+        return await self._open_session(entry, origin, None, second_factor_at=second_factor_at)
 
-    async def _open_session(self, entry: _Entry, origin: Origin, new_hash: str | None) -> TokenPair:
+    async def _open_session(
+        self, entry: _Entry, origin: Origin, new_hash: str | None, *, second_factor_at: datetime | None
+    ) -> TokenPair:
         """Raises `Unauthenticated` where the password was changed, or the person disabled, since it was checked."""
         now = clock.now()
         refresh_token = self._signer.new_refresh()
@@ -145,6 +169,7 @@ class Identity:
             last_used_at=now,
             address=origin.address,
             user_agent=origin.user_agent,
+            second_factor_at=second_factor_at,
         )
         async with self._database.system() as system:
             person = (User.id == entry.user_id, User.is_active, User.is_deleted.is_(False))
@@ -210,18 +235,37 @@ class Identity:
                 .values(revoked_at=clock.now(), revoked_reason="signed-out")
             )
 
-    async def authenticate(self, bearer: str) -> Principal:
-        """Who holds this access token or API key, as of now: signing out, disabling and role changes count at once."""
+    async def authenticate(self, bearer: str, *, even_suspended: bool = False) -> Principal:
+        """Who holds this access token or API key, as of now: signing out, disabling and role changes count at once.
+
+        Raises `Unauthenticated`; and `Forbidden` for a suspended organization, unless `even_suspended` lets a person in
+        for what they may do there all the same.
+        """
         if bearer.startswith(API_KEY_PREFIX):
             return await self.api_keys.authenticate(bearer)
         claims = await self._signer.read_access(bearer)
+        if claims.impersonation_id is None:
+            return await self._holder_of(claims, even_suspended=even_suspended)
+        async with self._database.system() as system:
+            needs = self.operators_need_second_factor
+            return await impersonated(system, claims, self._permissions, needs_second_factor=needs)
+
+    async def _holder_of(self, claims: AccessClaims, *, even_suspended: bool) -> Principal:
+        proven = is_proven(needs_second_factor=self.operators_need_second_factor)
         async with self._database.system() as system:
             found = (
                 await system.execute(
-                    select(Membership.role, grants_of_member(), Session.last_used_at)
+                    select(
+                        Membership.role,
+                        grants_of_member(),
+                        Session.last_used_at,
+                        Organization.is_active,
+                        Operator.impersonates_writing,
+                    )
                     .join(User, User.id == Membership.user_id)
                     .join(Organization, Organization.id == Membership.organization_id)
                     .join(Session, Session.user_id == User.id)
+                    .outerjoin(Operator, and_(Operator.user_id == User.id, proven))
                     .where(
                         Session.id == claims.session_id,
                         Session.organization_id == claims.organization_id,
@@ -230,13 +274,14 @@ class Identity:
                         Membership.user_id == claims.user_id,
                         User.is_active,
                         User.is_deleted.is_(False),
-                        *_LIVE,
+                        *_OPEN,
                     )
                 )
             ).one_or_none()
             if found is None:
                 raise Unauthenticated
-            role, grants, last_used_at = found
+            role, grants, last_used_at, is_active, writing = found
+            check_standing(is_active=is_active or even_suspended)
             await touch(system, claims.session_id, last_used_at)
         held = weigh(role, grants, self._permissions)
         return Principal(
@@ -247,6 +292,7 @@ class Identity:
             role=held.role,
             permissions=held.permissions,
             team_permissions=held.team_permissions,
+            platform=platform_permissions(writing),
         )
 
     async def me(self, principal: Principal) -> Me:
@@ -273,14 +319,20 @@ class Identity:
     async def switch(self, principal: Principal, slug: str, origin: Origin) -> TokenPair:
         """A session of its own in another of the person's organizations; the present one goes on.
 
-        Raises `NotFound` where they don't belong there, or nobody can enter it.
+        Raises `NotFound` where they don't belong there, and `Forbidden` where it is suspended.
         """
         async with self._database.system() as system:
             user = await system.get_one(User, principal.user_id)
+            present = await system.get_one(Session, principal.session_id)
         entry = await self._entry(user, slug)
         if entry is None:
             raise NotFound("You belong to no such organization")
-        return await self._open_session(entry, origin, None)
+        check_standing(is_active=entry.is_active)
+        return await self._open_session(entry, origin, None, second_factor_at=present.second_factor_at)
+
+    async def impersonation_token(self, claims: AccessClaims, *, until: datetime) -> str:
+        """For whoever has begun an impersonation; the token ends with it."""
+        return await self._signer.issue_access(claims, until=until)
 
     def _stored(self, refresh_token: str, session_id: UUID) -> RefreshToken:
         now = clock.now()
@@ -300,7 +352,7 @@ class Identity:
         )
 
 
-_LIVE = (Membership.is_active, Organization.is_active, Organization.is_deleted.is_(False))
+_OPEN = (Membership.is_active, Organization.is_deleted.is_(False))
 
 
 def _refused() -> Unauthenticated:
@@ -325,4 +377,5 @@ def make_identity(database: Database, settings: Settings, permissions: Mapping[s
         throttle=Throttle(database, settings.secret_key),
         refresh_seconds=settings.refresh_token_seconds,
         permissions=permissions,
+        operators_need_second_factor=settings.environment is not Environment.LOCAL,
     )

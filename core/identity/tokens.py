@@ -36,6 +36,9 @@ class AccessClaims(Struct, frozen=True, kw_only=True):
     user_id: UUID
     session_id: UUID
     organization_id: UUID
+    impersonation_id: UUID | None = None
+    actor_id: UUID | None = None
+    """The operator behind an impersonation; the session is theirs then."""
 
 
 class _Verified(Struct, frozen=True):
@@ -50,7 +53,8 @@ class TokenSigner:
         self._refresh_key = derive(secret, b"refresh-token")
         self._verified: OrderedDict[str, _Verified] = OrderedDict()
 
-    async def issue_access(self, claims: AccessClaims) -> str:
+    async def issue_access(self, claims: AccessClaims, *, until: datetime | None = None) -> str:
+        """For `access_seconds`, or until a moment."""
         signer, now = await self.keys.signer(), clock.now()
         payload = {
             "iss": ISSUER,
@@ -59,8 +63,10 @@ class TokenSigner:
             "sid": str(claims.session_id),
             "org": str(claims.organization_id),
             "iat": _seconds(now),
-            "exp": _seconds(now + timedelta(seconds=self.access_seconds)),
+            "exp": _seconds(until or now + timedelta(seconds=self.access_seconds)),
         }
+        if claims.impersonation_id is not None:
+            payload |= {"imp": str(claims.impersonation_id), "act": {"sub": str(claims.actor_id)}}
         return jwt.encode(payload, signer.key, algorithm=ALGORITHM, headers={"typ": TYPE, "kid": signer.kid})
 
     async def read_access(self, token: str) -> AccessClaims:
@@ -95,6 +101,8 @@ class TokenSigner:
             user_id=UUID(payload["sub"]),
             session_id=UUID(payload["sid"]),
             organization_id=UUID(payload["org"]),
+            impersonation_id=UUID(payload["imp"]) if "imp" in payload else None,
+            actor_id=UUID(payload["act"]["sub"]) if "act" in payload else None,
         )
         return _Verified(claims, min(float(payload["exp"]), clock.now().timestamp() + self.access_seconds))
 

@@ -80,7 +80,7 @@ class Switchboard:
 
     async def preview(self, organization_id: UUID, switch: Switch) -> list[Step]:
         """The steps that `switch` would make, in their order. Raises what it would raise, but for the hooks' errors."""
-        async with self._acting(_operator(organization_id)) as ctx:
+        async with self.acting(_operator(organization_id)) as ctx:
             return self._plan(await _rows(ctx), switch)
 
     async def switch(self, principal: Principal, switch: Switch) -> list[Step]:
@@ -89,7 +89,7 @@ class Switchboard:
         Raises `NotFound` for a module that isn't installed, and `Conflict` where it can't be switched so: it was never
         in use, a requirement isn't installed, another module needs it, or its own hook refuses.
         """
-        async with self._acting(principal) as ctx:
+        async with self.acting(principal) as ctx:
             await lock_modules(ctx.db, ctx.organization_id)
             rows = await _rows(ctx)
             steps = self._plan(rows, switch)
@@ -113,7 +113,7 @@ class Switchboard:
                 await self._settle_one(principal, name)
             except PlugsError as error:
                 log.warning("module.not_enabled", module=name, organization_id=str(organization_id), error=str(error))
-                async with self._acting(principal) as ctx:
+                async with self.acting(principal) as ctx:
                     await lock_modules(ctx.db, organization_id)
                     rows = await _rows(ctx)
                     if name not in rows:
@@ -121,7 +121,7 @@ class Switchboard:
                         await ctx.commit()
 
     async def _settle_one(self, principal: Principal, name: str) -> None:
-        async with self._acting(principal) as ctx:
+        async with self.acting(principal) as ctx:
             await lock_modules(ctx.db, ctx.organization_id)
             rows = await _rows(ctx)
             if name in rows:
@@ -218,7 +218,7 @@ class Switchboard:
             log.exception("hook.failed", module=module, hook="tenant_disabled", exc_info=error)
 
     @asynccontextmanager
-    async def _acting(self, principal: Principal) -> AsyncGenerator[Ctx]:
+    async def acting(self, principal: Principal) -> AsyncGenerator[Ctx]:
         """A transaction in the principal's organization; it is rolled back unless it was committed."""
         ctx = Ctx(
             principal=principal,

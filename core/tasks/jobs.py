@@ -22,7 +22,7 @@ from core.db.pages import CursorSigner
 from core.db.tenancy import acting
 from core.principal import Principal, PrincipalKind
 from core.tasks.context import Ctx
-from core.tasks.holding import is_on, lock_modules
+from core.tasks.holding import is_closed, is_on, lock_modules, stays_closed
 from core.tasks.models import MAX_ATTEMPTS, OutboxJob
 from core.tasks.registry import TaskRegistry
 from core.toggles.states import ModuleStates
@@ -39,7 +39,8 @@ class LeaseLost(Exception):
 
 
 class JobHeld(BaseException):
-    """The job's module was switched off while it ran. What it did up to its checkpoint stays; the rest waits.
+    """The job's module was switched off, or its organization closed, while it ran. What it did up to its checkpoint
+    stays; the rest waits.
 
     Not an `Exception`, so that an actor which mends its own errors doesn't take it for one.
     """
@@ -88,7 +89,7 @@ class JobCtx(Ctx):
     async def _guard(self, **values: Any) -> bool:
         """Update the job's row if the lease is ours. The row lock is held until the commit that follows.
 
-        Returns whether the job's module was switched off meanwhile.
+        Returns whether the job was told to wait meanwhile.
         """
         await self.db.flush()
         result = await self.db.execute(
@@ -133,9 +134,10 @@ class JobRunner:
     async def run(self, organization_id: UUID, job_id: UUID) -> None:
         """Run the job if it is still to be done and nobody else holds it. Never raises for what the actor does."""
         lease = uuid4()
-        job = await self._claim(organization_id, job_id, lease)
-        if job is None:
+        claimed = await self._claim(organization_id, job_id, lease)
+        if claimed is None:
             return
+        job, closed = claimed
         bound = structlog.contextvars.bound_contextvars(
             correlation_id=job.correlation_id,
             organization_id=str(job.organization_id),
@@ -144,7 +146,7 @@ class JobRunner:
             job_id=str(job.id),
         )
         with bound:
-            if await self._is_held_back(job, lease):
+            if (closed and await self._waits_for_opening(job, lease)) or await self._is_held_back(job, lease):
                 log.info("job.held")
             else:
                 await self._run_claimed(job, lease)
@@ -179,8 +181,9 @@ class JobRunner:
         finally:
             await ctx.close()
 
-    async def _claim(self, organization_id: UUID, job_id: UUID, lease: UUID) -> OutboxJob | None:
-        """Take the job. It stays due beneath the lease, so that one whose worker dies is sent again at the lease's end.
+    async def _claim(self, organization_id: UUID, job_id: UUID, lease: UUID) -> tuple[OutboxJob, bool] | None:
+        """Take the job; tells as well whether its organization is closed. It stays due beneath the lease, so that one
+        whose worker dies is sent again at the lease's end.
 
         One that waits for its next attempt has not been sent since the last: a delivery left over from before is no
         reason to lose patience.
@@ -212,10 +215,19 @@ class JobRunner:
                 sends=0,
                 not_before=func.now(),
             )
-            .returning(OutboxJob)
+            .returning(OutboxJob, is_closed(OutboxJob.organization_id))
         )
         async with self._database.system() as system:
-            return await system.scalar(statement)
+            found = (await system.execute(statement)).one_or_none()
+        return None if found is None else (found[0], found[1])
+
+    async def _waits_for_opening(self, job: OutboxJob, lease: UUID) -> bool:
+        """Put the job aside unless its organization was opened this moment: whoever opens it lets all go that wait."""
+        async with self._database.system() as system:
+            if not await stays_closed(system, job.organization_id):
+                return False
+            await system.execute(_put_down(job, lease).values(held_at=func.now()))
+        return True
 
     async def _is_held_back(self, job: OutboxJob, lease: UUID) -> bool:
         """Whether the job's module is off for its organization; then it waits until the module is on again.

@@ -17,6 +17,7 @@ from core.app import Application
 from core.db.database import Database
 from core.identity.directory import create_organization, find_owner
 from core.identity.models import Membership, User
+from core.identity.operators import grant_operator
 from core.identity.passwords import HASHER
 from core.ids import new_id
 from core.permissions import Role
@@ -194,3 +195,12 @@ async def _signed_in(
         client=client_of(application, token=answer.json()["access_token"]),
         application=application,
     )
+
+
+async def make_operator(tenant: Tenant, *, writing: bool = False) -> Tenant:
+    """The tenant's own person, who operates the platform from now on: in the local environment, without more ado.
+
+    `writing` is for impersonation.
+    """
+    await grant_operator(tenant.database, tenant.email, writing=writing, needs_second_factor=False)
+    return tenant

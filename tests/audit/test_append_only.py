@@ -6,11 +6,13 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 
+from core.audit.sealing import Sealer
 from core.db.database import connect
 from core.db.tenancy import APP_ROLE, SYSTEM_ROLE, TenantContext
 from core.ids import new_id
 from core.settings import Settings
 from core.testing.tenants import Tenant
+from core.testing.waiting import until
 from tests.audit.conftest import add_contact, entries
 
 ENTRY = (
@@ -29,15 +31,17 @@ CHANGES = [
         ("DELETE FROM", ""),
         ("TRUNCATE", ""),
         ("ALTER TABLE", " DISABLE TRIGGER ALL"),
-        ("LOCK TABLE", ""),
     )
 ]
+"""The system role may delete the trail of an organization whose grace is over, with all else of it, and no other."""
 FORGERIES = [
     ENTRY,
     SEAL,
     "ALTER TABLE networking.contacts DISABLE TRIGGER audit_update",
     "DROP TRIGGER audit_delete ON networking.contacts",
     "CREATE OR REPLACE FUNCTION core.audit() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+    "LOCK TABLE core.audit_logs",
+    "LOCK TABLE core.audit_seals",
     "SET session_replication_role = replica",
     "CREATE TEMP TABLE contacts (organization_id uuid, id uuid); CREATE TRIGGER t AFTER INSERT ON contacts "
     "REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION core.audit('tenant', '{}', '{}')",
@@ -56,8 +60,11 @@ async def attempt(settings: Settings, tenant: Tenant, role: str, statement: str)
 
 @pytest.mark.parametrize("role", [APP_ROLE, SYSTEM_ROLE])
 @pytest.mark.parametrize("change", CHANGES)
-async def test_no_serving_role_changes_the_trail(settings: Settings, acme: Tenant, role: str, change: str) -> None:
+async def test_no_serving_role_changes_the_trail(
+    settings: Settings, acme: Tenant, sealer: Sealer, role: str, change: str
+) -> None:
     await add_contact(acme)
+    await until(sealer.seal, within=5)
 
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await attempt(settings, acme, role, change)

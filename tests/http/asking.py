@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import msgspec
@@ -14,10 +15,15 @@ from litestar.routes import HTTPRoute
 from msgspec import Struct, structs
 from sqlalchemy import func, select, update
 
+from core import clock
 from core.app import Application
 from core.db.database import Database
 from core.db.models import Base
+from core.identity.credential_models import TotpFactor
+from core.identity.directory import add_organization
 from core.identity.models import Organization
+from core.identity.operator_models import Impersonation
+from core.ids import new_id
 from core.permissions import Role
 from core.testing.tenants import PASSWORD, Tenant, make_member
 
@@ -130,7 +136,8 @@ async def existing_ids(tenant: Tenant) -> dict[str, str]:
         "merge_id": await _merge(tenant),
         "name": "networking",
     }
-    return {**rows, **await _people(tenant), **await _credentials(tenant)}
+    people = await _people(tenant)
+    return {**rows, **people, **await _credentials(tenant), **await _for_operators(tenant, people["user_id"])}
 
 
 async def _merge(tenant: Tenant) -> str:
@@ -171,6 +178,26 @@ async def _credentials(tenant: Tenant) -> dict[str, str]:
     (await tenant.client.post("/api/v1/auth/login", json=login)).raise_for_status()
     sessions = (await tenant.client.get("/api/v1/auth/sessions")).json()["items"]
     return {"key_id": key, "session_id": next(session["id"] for session in sessions if not session["current"])}
+
+
+async def _for_operators(tenant: Tenant, user_id: str) -> dict[str, str]:
+    """Another organization, with its short name, and an impersonation of a member who has a second factor."""
+    slug, now = f"o-{uuid4().hex[:12]}", clock.now()
+    async with tenant.database.system() as system:
+        organization = await add_organization(system, name="Other", slug=slug)
+        impersonation = Impersonation(
+            id=new_id(),
+            organization_id=tenant.organization_id,
+            operator_id=tenant.user_id,
+            session_id=new_id(),
+            user_id=UUID(user_id),
+            reason="Ticket 4711",
+            writes=False,
+            expires_at=now + timedelta(minutes=5),
+        )
+        system.add(impersonation)
+        system.add(TotpFactor(user_id=UUID(user_id), seed=b"sealed", confirmed_at=now))
+    return {"organization_id": str(organization.id), "slug": slug, "impersonation_id": str(impersonation.id)}
 
 
 def problem_of(answer: httpx.Response, status: int, code: str | None = None) -> dict[str, Any]:

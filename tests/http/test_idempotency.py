@@ -281,6 +281,7 @@ async def test_every_operation_that_changes_something_takes_a_key_or_refuses_it(
     assert without == {
         "switch_organization",
         "enrol_totp",
+        "impersonate",
         "confirm_totp",
         "renew_recovery_codes",
         "create_api_key",

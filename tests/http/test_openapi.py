@@ -193,6 +193,9 @@ async def _ask(operation: Operation, tenant: Tenant, anonymous: httpx.AsyncClien
     ids = await existing_ids(tenant)
     if operation.id in {"restore_contact", "restore_team", "restore_role"}:
         await tenant.client.delete(operation.path(ids).removesuffix("/restore"))
+    if operation.id in {"restore_tenant", "purge_tenant"}:
+        url = operation.path(ids).rpartition("/")[0]
+        (await tenant.client.post(f"{url}/deletion", json={"slug": ids["slug"]})).raise_for_status()
     if operation.id == "refresh":
         login = {"email": tenant.email, "password": PASSWORD}
         pair = (await anonymous.post("/api/v1/auth/login", json=login)).json()
@@ -221,6 +224,10 @@ def _fitting(operation: Operation, tenant: Tenant, ids: Mapping[str, str]) -> di
         "deactivate_account": {"password": PASSWORD},
         "change_password": {"current_password": PASSWORD, "new_password": f"another-{uuid4().hex}"},
         "enrol_totp": {"password": PASSWORD},
+        "create_tenant": {"slug": f"o-{uuid4().hex[:12]}"},
+        "delete_tenant": {"slug": ids["slug"]},
+        "purge_tenant": {"slug": ids["slug"]},
+        "impersonate": {"organization_id": str(tenant.organization_id), "user_id": ids["user_id"]},
         "create_team": {"name": uuid4().hex},
         "merge_contacts": {"other_id": ids["other_id"]},
         "preview_merge": {"other_id": ids["other_id"]},

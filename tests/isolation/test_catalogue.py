@@ -35,6 +35,8 @@ from core.testing.catalogue import (
 PLATFORM_TABLES = {
     "core.announcements",
     "core.organizations",
+    "core.operators",
+    "core.impersonations",
     "core.users",
     "core.sessions",
     "core.refresh_tokens",
@@ -53,7 +55,8 @@ APP_COLUMN_GRANTS = {
     "core.users": ("SELECT", {"password_hash"}),
     "core.organizations": (
         "UPDATE",
-        {"id", "slug", "subscription_plan", "is_active", "created_at", "is_deleted", "deleted_at", "deletes_at"},
+        {"id", "slug", "subscription_plan", "is_active", "created_at", "is_deleted", "deleted_at", "deletes_at"}
+        | {"suspended_at", "suspended_reason", "purged_at", "purged_rows"},
     ),
     "core.announcements": ("UPDATE", {"topic"}),
     "core.memberships": ("UPDATE", {"organization_id", "id", "user_id", "created_at"}),

@@ -140,9 +140,9 @@ class OidcSignIn:
         throttle, guesses = self._identity.throttle, code != Code()
         if guesses:  # without a code there is nothing to guess, and guesses at the password must not keep the owner out
             await throttle.check(account=account, origin=origin)
-        await self._identity.ask_second_factor(user_id, code, account=account, origin=origin)
+        proved_at = await self._identity.ask_second_factor(user_id, code, account=account, origin=origin)
         organization = await self._attempts.end(name, begun)
-        pair = await self._identity.enter(user_id, organization, origin)
+        pair = await self._identity.enter(user_id, organization, origin, second_factor_at=proved_at)
         if guesses:
             await throttle.succeeded(account=account)
         return pair

@@ -6,8 +6,9 @@ from litestar import Request, get, post
 from litestar.datastructures import State
 from litestar.params import JSONBody
 
+from core.http.access import IMPERSONATED, signed_in
 from core.http.access import InjectedCtx as Ctx
-from core.http.access import signed_in
+from core.http.authentication import WHILE_SUSPENDED
 from core.identity.origins import origin_of
 from core.identity.schemas import LoginIn, Me, RefreshIn, TokenPair
 from core.identity.service import Identity
@@ -27,13 +28,20 @@ async def refresh(state: State, data: JSONBody[RefreshIn]) -> TokenPair:
     return await _identity(state).refresh(data.refresh_token)
 
 
-@post("/logout", operation_id="logout", summary="End this session", status_code=204, guards=[signed_in])
+@post(
+    "/logout",
+    operation_id="logout",
+    summary="End this session",
+    status_code=204,
+    guards=[signed_in],
+    opt={WHILE_SUSPENDED: True},
+)
 async def logout(ctx: Ctx, state: State) -> None:
     if ctx.principal.session_id is not None:
         await _identity(state).logout(ctx.principal.session_id)
 
 
-@get("/", operation_id="get_me", summary="Who am I?", guards=[signed_in])
+@get("/", operation_id="get_me", summary="Who am I?", guards=[signed_in], opt={IMPERSONATED: True})
 async def me(ctx: Ctx, state: State) -> Me:
     return await _identity(state).me(ctx.principal)
 

@@ -8,6 +8,7 @@ from litestar.params import JSONBody
 
 from core.http.access import InjectedCtx as Ctx
 from core.http.access import signed_in
+from core.http.authentication import WHILE_SUSPENDED
 from core.http.idempotency import NO_KEY
 from core.identity import organizations
 from core.identity.onboarding import Onboarding
@@ -107,7 +108,7 @@ async def restore_organization(state: State, data: JSONBody[LinkTokenIn]) -> Non
     summary="Enter another of one's organizations, in a session of its own",
     status_code=200,
     guards=[signed_in],
-    opt={"problems": (404,), NO_KEY: True},
+    opt={"problems": (404,), NO_KEY: True, WHILE_SUSPENDED: True},
 )
 async def switch_organization(
     ctx: Ctx, state: State, request: Request[Any, Any, Any], data: JSONBody[SwitchIn]

@@ -7,8 +7,9 @@ from litestar.datastructures import State
 from litestar.params import JSONBody
 
 from core.db.pages import Page
+from core.http.access import IMPERSONATED, requires, signed_in
 from core.http.access import InjectedCtx as Ctx
-from core.http.access import requires, signed_in
+from core.http.authentication import WHILE_SUSPENDED
 from core.http.responses import IfMatch, tagged
 from core.identity import members, organizations, people
 from core.identity.organization_schemas import (
@@ -29,7 +30,13 @@ from core.identity.routes.onboarding import identity_of, onboarding_of
 from core.identity.routes.sessions import user_id_of
 
 
-@get("/profile", operation_id="get_profile", summary="One's own profile", guards=[signed_in])
+@get(
+    "/profile",
+    operation_id="get_profile",
+    summary="One's own profile",
+    guards=[signed_in],
+    opt={IMPERSONATED: True},
+)
 async def get_profile(ctx: Ctx, state: State) -> Response[ProfileOut]:
     profile = await people.get_profile(onboarding_of(state).database, user_id_of(ctx))
     return tagged(profile, version=profile.version)
@@ -44,7 +51,13 @@ async def update_profile(
     return tagged(profile, version=profile.version)
 
 
-@get("/organizations", operation_id="list_my_organizations", summary="Where one belongs", guards=[signed_in])
+@get(
+    "/organizations",
+    operation_id="list_my_organizations",
+    summary="Where one belongs",
+    guards=[signed_in],
+    opt={WHILE_SUSPENDED: True},
+)
 async def list_my_organizations(ctx: Ctx, state: State) -> Page[MyOrganization]:
     items = await people.list_my_organizations(onboarding_of(state).database, user_id_of(ctx))
     return Page(items=items, next_cursor=None)
