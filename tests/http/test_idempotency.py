@@ -282,6 +282,7 @@ async def test_every_operation_that_changes_something_takes_a_key_or_refuses_it(
         "switch_organization",
         "enrol_totp",
         "impersonate",
+        "link_oidc",
         "confirm_totp",
         "renew_recovery_codes",
         "create_api_key",

@@ -228,7 +228,15 @@ async def test_whoever_has_not_confirmed_their_own_address_invites_nobody(acme: 
 
 
 async def test_invitations_at_once_do_not_go_beyond_the_plan(acme: Tenant) -> None:
-    answers = await asyncio.gather(*(invite(acme, somebody()) for _ in range(30)))
+    async def invited_in_the_end() -> httpx.Response:
+        """Thirty at once are more than the pools hold on a busy machine: whoever is told to come back does."""
+        for _ in range(20):
+            if (answer := await invite(acme, somebody())).status_code != 503:
+                break
+            await asyncio.sleep(0.1)
+        return answer
+
+    answers = await asyncio.gather(*(invited_in_the_end() for _ in range(30)))
 
     refused = [answer.json()["code"] for answer in answers if not answer.is_success]
     assert refused == ["quota-exceeded"] * 6  # 25 places, one of them the owner's

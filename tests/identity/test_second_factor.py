@@ -98,7 +98,15 @@ async def test_50_uses_of_one_code_at_once_are_one_success(acme: Tenant) -> None
     seed, _ = await turn_on(acme)
     code = code_of(seed)
 
-    answers = await asyncio.gather(*(sign_in(acme, totp_code=code) for _ in range(50)))
+    async def use() -> httpx.Response:
+        """Fifty at once are more than the pools hold on a busy machine: whoever is told to come back does."""
+        for _ in range(20):
+            if (answer := await sign_in(acme, totp_code=code)).status_code != 503:
+                break
+            await asyncio.sleep(0.1)
+        return answer
+
+    answers = await asyncio.gather(*(use() for _ in range(50)))
 
     assert sorted(answer.status_code for answer in answers) == [200] + [401] * 49
     assert {answer.json()["code"] for answer in answers if answer.status_code == 401} == {"invalid-code"}
