@@ -144,7 +144,7 @@ def new_module(name: str, path: str | None, title: str | None) -> None:
 
     \b
     plugs new-module rsvp
-    plugs new-module rsvp --path ~/work/plugs-rsvp --title "RSVP"
+    plugs new-module rsvp --path ~/plugs-rsvp --title "RSVP"
 
     It has a table, two routes, an event, a subscriber and settings, and passes the conformance kit as it is.
     """

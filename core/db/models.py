@@ -43,6 +43,7 @@ Pii = Annotated[str, mapped_column(Text, info=PII)]
 OptionalPii = Annotated[str | None, mapped_column(Text, info=PII)]
 SubjectId = Annotated[UUID, mapped_column(Uuid, info=SUBJECT)]
 """The id of the person that a row is about."""
+OptionalSubjectId = Annotated[UUID | None, mapped_column(Uuid, info=SUBJECT)]
 
 
 class Base(AsyncAttrs, DeclarativeBase):

@@ -9,7 +9,21 @@ from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import Column, ColumnElement, String, Table, Text, UniqueConstraint, cast, literal, or_
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    Column,
+    ColumnElement,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    cast,
+    literal,
+    literal_column,
+    null,
+    or_,
+)
 
 from core.db.models import PII, SUBJECT, Base
 
@@ -19,7 +33,7 @@ PERSONAL, PERSON = next(iter(PII)), next(iter(SUBJECT))
 
 
 class Unerasable(Exception):
-    """A personal column that can be neither NULL nor text; the message names it."""
+    """A personal column that can be neither NULL nor text, a list or a document; the message names it."""
 
 
 class SubjectTable(Struct, frozen=True, kw_only=True):
@@ -50,9 +64,11 @@ class SubjectTable(Struct, frozen=True, kw_only=True):
 
     def _nothing(self, column: "Column[Any]") -> Any:
         if column.nullable:
-            return None
+            return null()  # a None would be a JSON document's own null
+        if isinstance(column.type, ARRAY | JSON):
+            return cast(literal_column("'{}'"), column.type)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
         if not isinstance(column.type, Text | String):
-            raise Unerasable(f"{self.name}.{column.name} is personal: it has to be text, or to take NULL")
+            raise Unerasable(f"{self.name}.{column.name} is personal: it must be text, list or document, or take NULL")
         if self._is_key(column):  # two erased people must not collide
             return literal(f"{ERASED}-") + cast(self.table.c.id, Text)
         return ERASED

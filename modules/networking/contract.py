@@ -57,9 +57,9 @@ class ContactsImported(Event, frozen=True, kw_only=True):
     version = 2
     import_id: UUID
     created: int
-    updated: int
-    skipped: int
     failed: int
+    updated: int = 0
+    skipped: int = 0
 
 
 class ImportReverted(Event, frozen=True, kw_only=True):

@@ -23,6 +23,7 @@ from core.sdk import (
     PII,
     Mapped,
     OptionalPii,
+    OptionalSubjectId,
     Pii,
     SoftDelete,
     SubjectId,
@@ -157,8 +158,8 @@ class ContactMerge(TenantModel, schema=SCHEMA):
         tenant_index("ix_contact_merges_created", "created_at", "id"),
     )
 
-    survivor_id: Mapped[UUID]
-    merged_id: Mapped[UUID]
+    survivor_id: Mapped[SubjectId]
+    merged_id: Mapped[SubjectId]
     created_by: Mapped[UUID | None]
     before: Mapped[dict[str, Any]] = mapped_column(JSONB, info=PII)
     """What the survivor's columns were that the merge changed, and its stamps."""
@@ -263,7 +264,7 @@ class ContactImportRow(TenantModel, schema=SCHEMA, unaudited="a report; what it 
     outcome: Mapped[str]
     code: Mapped[str | None]
     """Why it was skipped or failed."""
-    contact_id: Mapped[UUID | None]
+    contact_id: Mapped[OptionalSubjectId]
     """The contact that it made or changed, or that stood in its way."""
     contact_version: Mapped[int | None]
     """The contact's version once the row was taken: another one later on means that somebody changed it since."""

@@ -137,6 +137,7 @@ def package_of(directory: Path) -> Any:
         ("interaction_id", Id("networking.contact_interactions")),
         ("updated_by", Loose("networking.contacts", "updated_by")),
         ("organization_id", None),
+        ("metadata", None),
         ("event_id", None),
     ],
 )

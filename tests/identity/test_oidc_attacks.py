@@ -81,7 +81,6 @@ async def test_a_token_without_a_keys_id_is_tried_with_the_issuers_keys(
         {"iat": None},
         {"nbf": int(time.time()) + 7200},
     ],
-    ids=str,
 )
 async def test_a_token_with_a_wrong_claim_is_refused(
     acme: Tenant, issuer: LocalIssuer, browser: Browser, claims: dict[str, Any]

@@ -9,7 +9,22 @@ from uuid import UUID
 
 import pytest
 from msgspec import Struct
-from sqlalchemy import Column, Integer, MetaData, Table, Text, UniqueConstraint, Uuid, insert, select, text, update
+from sqlalchemy import (
+    ARRAY,
+    Column,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    insert,
+    null,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 
 from core.db.database import Database
 from core.db.models import PII, SUBJECT, Base
@@ -115,7 +130,8 @@ async def test_an_export_tells_every_marked_column_of_every_table(acme: Tenant, 
     held = await export(acme, plugs, person.id)
 
     rows = {each.table: each.row for each in held}
-    for about in subject_tables("networking"):
+    assert set(rows) == {None, CONTACTS, INTERACTIONS}
+    for about in (each for each in subject_tables("networking") if each.name in rows):
         assert {column.name for column in (*about.personal, *about.subjects)} <= set(rows[about.name])
     assert rows[CONTACTS]["email"] == person.contact["email"]
     assert rows[INTERACTIONS]["contact_id"] == person.id
@@ -245,6 +261,34 @@ def guest_list(*columns: "Column[Any]", key: str | None = None) -> SubjectTable:
     )
     personal = tuple(column for column in table.columns if column.info == PII)
     return SubjectTable(table=table, subjects=(table.c.subject_id,), personal=personal)
+
+
+async def test_lists_and_documents_are_emptied_and_null_is_null(database: Database) -> None:
+    guests = guest_list(
+        Column("names", ARRAY(Text), nullable=False, info=PII),
+        Column("papers", JSONB, nullable=False, info=PII),
+        Column("diet", JSONB, nullable=True, info=PII),
+    )
+    person, organization_id = new_id(), new_id()
+    values = {"organization_id": organization_id, "id": new_id(), "subject_id": person}
+    held = guests.about(organization_id, person) & guests.is_uncleared()
+    touched: list[int] = []
+
+    async with database.system() as system:
+        await (await system.connection()).run_sync(guests.table.metadata.create_all)
+        await system.execute(
+            insert(guests.table).values(**values, names=["Ada"], papers={"id": 1}, diet={"eats": "all"})
+        )
+        for _ in range(2):
+            result = await system.execute(update(guests.table).where(held).values(guests.cleared()))
+            touched.append(result.rowcount)  # type: ignore[attr-defined]
+        left = (await system.execute(select(guests.table.c.names, guests.table.c.papers, guests.table.c.diet))).one()
+        is_null = await system.scalar(select(guests.table.c.diet.is_(null())))
+        await system.rollback()
+
+    assert touched == [1, 0]
+    assert tuple(left) == ([], {}, None)
+    assert is_null is True
 
 
 async def test_erased_rows_of_a_unique_column_do_not_collide(database: Database) -> None:

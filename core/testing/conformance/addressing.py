@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Table
+from sqlalchemy import Integer, String, Table, Uuid
+from sqlalchemy.types import TypeEngine
 
 from core.testing.fillings import Id, Loose
 from core.testing.rows import ORGANIZATION
@@ -34,9 +35,9 @@ class Addresses:
         return Id(found[0].fullname) if found else None
 
     def _column(self, field: str) -> Id | Loose | None:
-        """A column of this name: a reference leads to the row that it refers to, any other is loose."""
+        """A column of ids of this name: a reference leads to the row that it refers to, any other is loose."""
         for table in self._tables:
-            if field not in table.c or field == ORGANIZATION:
+            if field == ORGANIZATION or not _holds(table, field, Uuid):
                 continue
             for reference in table.c[field].foreign_keys:
                 return Id(reference.column.table.fullname, reference.column.name)
@@ -45,4 +46,9 @@ class Addresses:
 
     def _value(self, parameter: str) -> Id | None:
         """A row is sought by what it holds: own rows are found by their own values."""
-        return next((Id(table.fullname, parameter) for table in self._tables if parameter in table.c), None)
+        found = (table for table in self._tables if _holds(table, parameter, Uuid, String, Integer))
+        return next((Id(table.fullname, parameter) for table in found), None)
+
+
+def _holds(table: Table, column: str, *kinds: type[TypeEngine[Any]]) -> bool:
+    return column in table.c and isinstance(table.c[column].type, kinds)

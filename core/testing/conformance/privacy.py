@@ -26,7 +26,7 @@ SOUNDS_PERSONAL = re.compile(
 async def personal_data_are_marked(candidate: Candidate) -> Sequence[str]:
     """A column whose name says that it holds something about a person is `Mapped[Pii]` or `Mapped[OptionalPii]`; one
     that sounds so and isn't is named: `conformance.of(NAME, not_personal={"answers.email_kind"})`. What is personal
-    can be cleared: it is text, or takes NULL.
+    can be cleared: it is text, a list or a document, or takes NULL. Rows about people in another table say about whom.
     """
     found = [
         f"{table.fullname}.{column.name} sounds personal: make it Pii, or name it under not_personal"
@@ -35,11 +35,20 @@ async def personal_data_are_marked(candidate: Candidate) -> Sequence[str]:
         if _is_suspect(column) and f"{table.name}.{column.name}" not in candidate.allowances.not_personal
     ]
     for about in subject_tables(candidate.name):
+        if _is_about_others(about):
+            found.append(f"{about.name} is personal and refers to people: mark the column that names them SubjectId")
         try:
             about.cleared()
         except Unerasable as error:
             found.append(str(error))
     return found
+
+
+def _is_about_others(about: SubjectTable) -> bool:
+    """Whether the table says something about people, and not about whom, though it refers to some."""
+    referred = {reference.referred_table for reference in about.table.foreign_key_constraints} - {about.table}
+    people = [table for table in referred if any(column.info.get(PERSONAL) for column in table.columns)]
+    return bool(people) and not any(column.info.get(PERSON) for column in about.table.columns)
 
 
 def _is_suspect(column: "Column[Any]") -> bool:
