@@ -7,6 +7,7 @@ what a crash cuts short, the next run takes up. The audit trail, which the purge
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 from graphlib import TopologicalSorter
 from typing import Any
 from uuid import UUID
@@ -25,6 +26,7 @@ from core.identity.organization_models import OneTimeToken
 log = structlog.get_logger()
 
 BATCH = 2000
+EVERY = timedelta(minutes=1)
 TRAIL = ("core.audit_logs", "core.audit_seals")
 
 _TABLES = text(
