@@ -9,6 +9,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from core.admin import purging
 from core.audit import models as audit_models
 from core.audit import permissions as audit_permissions
 from core.audit import sealing
@@ -110,7 +111,11 @@ class Runtime(Struct, frozen=True, kw_only=True, dict=True):
     def chores(self, database: Database) -> list[Chore]:
         """What a worker does for the deployment as a whole."""
         sealer = sealing.Sealer(database, self.settings.wrapping_keys)
-        return [Chore(name="seal-audit", every=sealing.EVERY, work=sealer.seal)]
+        purger = purging.Purger(database)
+        return [
+            Chore(name="seal-audit", every=sealing.EVERY, work=sealer.seal),
+            Chore(name="purge-organizations", every=purging.EVERY, work=purger.purge_due),
+        ]
 
     def open_database(self, name: str, *, at_least: int = 1) -> AbstractAsyncContextManager[Database]:
         """The pools of one process; `at_least` so many connections a lane, for work that holds one each."""

@@ -224,6 +224,7 @@ def _fitting(operation: Operation, tenant: Tenant, ids: Mapping[str, str]) -> di
         "deactivate_account": {"password": PASSWORD},
         "change_password": {"current_password": PASSWORD, "new_password": f"another-{uuid4().hex}"},
         "enrol_totp": {"password": PASSWORD},
+        "switch_module": {"state": "enabled"},
         "create_tenant": {"slug": f"o-{uuid4().hex[:12]}"},
         "delete_tenant": {"slug": ids["slug"]},
         "purge_tenant": {"slug": ids["slug"]},
