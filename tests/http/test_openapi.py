@@ -265,6 +265,7 @@ WITH_SECOND_FACTOR = {"confirm_totp", "disable_totp", "renew_recovery_codes"}
 ENDING = ("change_password", "deactivate_account", "leave_organization", "logout", "delete_organization")
 
 
+@pytest.mark.timeout(400)  # it asks all of them, each with rows of its own
 async def test_every_operation_answers_as_described(
     application: Application, document: dict[str, Any], acme: Tenant, anonymous: httpx.AsyncClient
 ) -> None:
