@@ -158,7 +158,7 @@ async def test_an_address_given_to_somebody_else_does_not_take_the_account_along
 
 async def test_letters_that_only_look_alike_link_nobody(acme: Tenant, issuer: LocalIssuer, browser: Browser) -> None:
     await set_person(acme.database, acme.user_id, email=f"k{acme.email}")
-    issuer.vouches_for(f"\u212a{acme.email}")  # the sign for kelvin, whose small form is a plain k
+    issuer.vouches_for(f"\u212a{acme.email}", sub="look-alike")  # the sign for kelvin, whose small form is a plain k
 
     assert problem(await browser.sign_in()) == (403, "oidc-not-linked")
 

@@ -29,4 +29,4 @@ async def test_workers_seal_what_was_done_while_none_ran(open_site: OpenSite) ->
 
         await until(all_sealed, within=SEALED_WITHIN_SECONDS, every=0.2)
         found = (await member.client.get("/api/v1/audit/verify")).json()
-        assert (found["intact"], found["head"]["number"] >= 1) == (True, True)
+        assert found["intact"] and found["complete"] and found["head"] is not None
