@@ -5,6 +5,7 @@ from modules.networking import contract, hooks
 from modules.networking.actors import revert_import, run_import, scan_duplicates
 from modules.networking.permissions import PERMISSIONS
 from modules.networking.routes import ROUTES
+from modules.networking.settings import NetworkingSettings
 
 module = Module(
     name="networking",
@@ -20,8 +21,13 @@ module = Module(
         contract.InteractionLogged,
         contract.ContactsImported,
         contract.ImportReverted,
+        contract.ConnectionRequested,
+        contract.ConnectionMade,
+        contract.ConnectionDeclined,
+        contract.ConnectionEnded,
     ],
     routes=ROUTES,
     actors=[run_import, revert_import, scan_duplicates],
+    settings=NetworkingSettings,
     hooks=hooks,
 )

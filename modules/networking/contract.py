@@ -69,3 +69,35 @@ class ImportReverted(Event, frozen=True, kw_only=True):
     import_id: UUID
     reverted: int
     kept: int
+
+
+class ConnectionRequested(Event, frozen=True, kw_only=True):
+    type = "networking.connection_requested"
+    connection_id: UUID
+    from_user_id: UUID
+    to_user_id: UUID
+
+
+class ConnectionMade(Event, frozen=True, kw_only=True):
+    """Two members are connected: one has accepted, or both have asked."""
+
+    type = "networking.connection_made"
+    connection_id: UUID
+    from_user_id: UUID
+    """Who asked."""
+    to_user_id: UUID
+
+
+class ConnectionDeclined(Event, frozen=True, kw_only=True):
+    type = "networking.connection_declined"
+    connection_id: UUID
+    from_user_id: UUID
+    to_user_id: UUID
+
+
+class ConnectionEnded(Event, frozen=True, kw_only=True):
+    """Two members are connected no more. It doesn't say why: a block is nobody's business."""
+
+    type = "networking.connection_ended"
+    connection_id: UUID
+    user_ids: list[UUID]

@@ -146,6 +146,19 @@ async def _merge(tenant: Tenant) -> str:
     return (await tenant.client.post(f"{CONTACTS}/{one.json()['id']}/merges", json=body)).json()["id"]
 
 
+async def between(tenant: Tenant, operation_id: str) -> dict[str, str]:
+    """Another member, and what has to be between the two for an operation on it to succeed."""
+    other = await make_member(tenant, Role.MEMBER)
+    asks, asked = (tenant, other) if operation_id == "cancel_connection" else (other, tenant)
+    body = {"user_id": str(asked.user_id)}
+    connection = (await asks.client.post("/api/v1/networking/connections", json=body)).json()["id"]
+    if operation_id == "remove_connection":
+        await asked.client.post(f"/api/v1/networking/connections/{connection}/accept")
+    if operation_id == "unblock_person":
+        await tenant.client.put(f"/api/v1/networking/people/{other.user_id}/block")
+    return {"connection_id": connection, "user_id": str(other.user_id)}
+
+
 async def _people(tenant: Tenant) -> dict[str, str]:
     """A member in a team with a role, and somebody who is invited."""
     async with tenant.database.system() as system:  # a plan without limits

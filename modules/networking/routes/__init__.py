@@ -1,8 +1,9 @@
 """Routes of networking, one file per resource."""
 
+from modules.networking.routes.connections import CONNECTION_ROUTES
 from modules.networking.routes.contacts import CONTACT_ROUTES
 from modules.networking.routes.duplicates import DUPLICATE_ROUTES
 from modules.networking.routes.imports import IMPORT_ROUTES
 from modules.networking.routes.merging import MERGE_ROUTES
 
-ROUTES = (*CONTACT_ROUTES, *DUPLICATE_ROUTES, *MERGE_ROUTES, *IMPORT_ROUTES)
+ROUTES = (*CONTACT_ROUTES, *DUPLICATE_ROUTES, *MERGE_ROUTES, *IMPORT_ROUTES, *CONNECTION_ROUTES)
