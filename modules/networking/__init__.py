@@ -2,7 +2,7 @@
 
 from core.sdk import Module
 from modules.networking import contract, hooks
-from modules.networking.actors import revert_import, run_import, scan_duplicates
+from modules.networking.actors import ACTORS, SCHEDULES, SUBSCRIBERS
 from modules.networking.permissions import PERMISSIONS
 from modules.networking.routes import ROUTES
 from modules.networking.settings import NetworkingSettings
@@ -27,7 +27,9 @@ module = Module(
         contract.ConnectionEnded,
     ],
     routes=ROUTES,
-    actors=[run_import, revert_import, scan_duplicates],
+    actors=ACTORS,
+    subscribers=SUBSCRIBERS,
+    schedules=SCHEDULES,
     settings=NetworkingSettings,
     hooks=hooks,
 )

@@ -21,6 +21,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from core.sdk import (
     PII,
+    QUIET,
     Mapped,
     OptionalPii,
     OptionalSubjectId,
@@ -115,7 +116,7 @@ class Contact(TenantModel, SoftDelete, schema=SCHEMA):
     notes: Mapped[OptionalPii]
     metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", JSONB, default=dict, server_default=text("'{}'"))
     marketing_consent: Mapped[str] = mapped_column(Text, default=Consent.UNKNOWN.value, server_default="unknown")
-    lead_score: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    lead_score: Mapped[int] = mapped_column(Integer, default=0, server_default="0", info=QUIET)
     last_interaction: Mapped[datetime | None]
     merged_into: Mapped[UUID | None]
     """The contact that this one was merged into; its id stands for that one from then on."""

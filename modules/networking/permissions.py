@@ -7,4 +7,5 @@ WRITE = Permission("networking:write", "Add and change contacts and interactions
 IMPORT = Permission("networking:import", "Import contacts from files", least=Role.MEMBER)
 EXPORT = Permission("networking:export", "Take all contacts out as a file", least=Role.MANAGER)
 CONNECT = Permission("networking:connect", "Connect with other members, and be recommended to them", least=Role.MEMBER)
-PERMISSIONS = (READ, WRITE, IMPORT, EXPORT, CONNECT)
+SCORE = Permission("networking:score", "Set the rules of lead scores, and recompute", least=Role.MANAGER)
+PERMISSIONS = (READ, WRITE, IMPORT, EXPORT, CONNECT, SCORE)

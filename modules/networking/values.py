@@ -203,6 +203,14 @@ class Direction(StrEnum):
     OUTGOING = "outgoing"
 
 
+class RunState(StrEnum):
+    """Of a recomputation of all scores."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+
+
 def one_of(column: str, kind: type[StrEnum]) -> str:
     """The set as a CHECK constraint's condition."""
     return f"{column} IN ({', '.join(repr(member.value) for member in kind)})"

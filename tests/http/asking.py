@@ -136,6 +136,9 @@ async def existing_ids(tenant: Tenant) -> dict[str, str]:
         "merge_id": await _merge(tenant),
         "name": "networking",
     }
+    rules = await tenant.client.put("/api/v1/networking/score-rules", json={"least": -len(rows)})
+    run = await tenant.client.post("/api/v1/networking/score-runs")
+    rows |= {"rules_id": rules.json()["id"], "run_id": run.json()["id"]}
     people = await _people(tenant)
     return {**rows, **people, **await _credentials(tenant), **await _for_operators(tenant, people["user_id"])}
 

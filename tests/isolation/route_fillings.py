@@ -199,6 +199,22 @@ FILLINGS |= {
     f"GET {PEOPLE}/relation": Filling(path=MEMBER),
     f"GET {PEOPLE}/mutual-connections": Filling(path=MEMBER, tells_of_none=True),
 }
+SCORES, RUNS = "/api/v1/networking/score-rules", "/api/v1/networking/score-runs"
+READABLE = {"networking.score_rules": {"rules": {"most": 50}, "created_by": Caller()}}
+"""Rules that are rules: any document would do for the table."""
+SCORED = {"networking.contact_scores": {"lines": [{"points": 5, "reason": "email is known"}]}}
+FILLINGS |= {
+    f"GET {SCORES}": Filling(rows=READABLE),
+    f"PUT {SCORES}": Filling(json={"most": 50}, rows=READABLE),
+    f"GET {SCORES}/versions": Filling(rows=READABLE),
+    f"POST {SCORES}/versions/{{rules_id:uuid}}/restore": Filling(
+        path={"rules_id": Id("networking.score_rules")}, rows=READABLE
+    ),
+    f"POST {SCORES}/preview": Filling(json={"most": 50}),
+    f"GET {CONTACTS}/{{contact_id:uuid}}/score": Filling(path=CONTACT, rows=READABLE | SCORED),
+    f"POST {RUNS}": Filling(rows=READABLE),
+    f"GET {RUNS}/{{run_id:uuid}}": Filling(path={"run_id": Id("networking.score_runs")}),
+}
 MODULES = "/api/v1/modules"
 MODULE = {"name": "networking"}
 FILLINGS |= {
