@@ -7,7 +7,7 @@ from core.sdk import Ctx, Schedule, actor, subscribe
 from modules.networking import contract
 from modules.networking.importing import reverting, taking
 from modules.networking.score_models import ScoreRun
-from modules.networking.services import scores, similarity
+from modules.networking.services import agenda, scores, similarity
 
 
 @actor(queue="imports")
@@ -50,6 +50,26 @@ async def score_after_interaction(ctx: Ctx, event: contract.InteractionLogged) -
     await scores.score_contact(ctx, event.contact_id)
 
 
+@subscribe(contract.InteractionCompleted)
+async def score_after_completion(ctx: Ctx, event: contract.InteractionCompleted) -> None:
+    await scores.score_contact(ctx, event.contact_id)
+
+
+@subscribe(contract.InteractionChanged)
+async def score_after_change(ctx: Ctx, event: contract.InteractionChanged) -> None:
+    await scores.score_contact(ctx, event.contact_id)
+
+
+@subscribe(contract.InteractionDeleted)
+async def score_after_deletion(ctx: Ctx, event: contract.InteractionDeleted) -> None:
+    await scores.score_contact(ctx, event.contact_id)
+
+
+@subscribe(contract.InteractionRestored)
+async def score_after_restoration(ctx: Ctx, event: contract.InteractionRestored) -> None:
+    await scores.score_contact(ctx, event.contact_id)
+
+
 @subscribe(contract.ContactCreated)
 async def score_new_contact(ctx: Ctx, event: contract.ContactCreated) -> None:
     await scores.score_contact(ctx, event.contact_id)
@@ -78,13 +98,25 @@ async def score_after_import(ctx: Ctx, event: contract.ContactsImported) -> None
         await start_run(ctx)
 
 
-ACTORS = (run_import, revert_import, scan_duplicates, recompute_scores, refresh_scores)
+@actor
+async def tell_reminders(ctx: Ctx) -> None:
+    await agenda.tell_due(ctx)
+
+
+ACTORS = (run_import, revert_import, scan_duplicates, recompute_scores, refresh_scores, tell_reminders)
 SUBSCRIBERS = (
     score_after_interaction,
+    score_after_completion,
+    score_after_change,
+    score_after_deletion,
+    score_after_restoration,
     score_new_contact,
     score_changed_contact,
     score_merged_contact,
     score_unmerged_contacts,
     score_after_import,
 )
-SCHEDULES = (Schedule(actor=refresh_scores, every=timedelta(days=1)),)
+SCHEDULES = (
+    Schedule(actor=refresh_scores, every=timedelta(days=1)),
+    Schedule(actor=tell_reminders, every=timedelta(minutes=5)),
+)

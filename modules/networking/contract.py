@@ -1,5 +1,6 @@
 """What other modules may import of networking: the events that they can follow."""
 
+from datetime import datetime
 from uuid import UUID
 
 from core.sdk import Event
@@ -101,3 +102,47 @@ class ConnectionEnded(Event, frozen=True, kw_only=True):
     type = "networking.connection_ended"
     connection_id: UUID
     user_ids: list[UUID]
+
+
+class InteractionCompleted(Event, frozen=True, kw_only=True):
+    """What was scheduled took place."""
+
+    type = "networking.interaction_completed"
+    interaction_id: UUID
+    contact_id: UUID
+
+
+class InteractionCancelled(Event, frozen=True, kw_only=True):
+    type = "networking.interaction_cancelled"
+    interaction_id: UUID
+    contact_id: UUID
+
+
+class InteractionChanged(Event, frozen=True, kw_only=True):
+    type = "networking.interaction_changed"
+    interaction_id: UUID
+    contact_id: UUID
+    changed: list[str]
+
+
+class InteractionDeleted(Event, frozen=True, kw_only=True):
+    type = "networking.interaction_deleted"
+    interaction_id: UUID
+    contact_id: UUID
+
+
+class InteractionRestored(Event, frozen=True, kw_only=True):
+    type = "networking.interaction_restored"
+    interaction_id: UUID
+    contact_id: UUID
+
+
+class FollowUpDue(Event, frozen=True, kw_only=True):
+    """Somebody is to be reminded of a scheduled interaction. Emitted once for each time that it is scheduled for."""
+
+    type = "networking.follow_up_due"
+    interaction_id: UUID
+    contact_id: UUID
+    user_id: UUID | None
+    """Who wrote the interaction down."""
+    interaction_date: datetime

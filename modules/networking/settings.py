@@ -16,3 +16,7 @@ class NetworkingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Requests of one member that nobody has answered yet."""
     decline_cooldown_days: Days = 30
     """How long somebody who was declined can't ask the same person again."""
+    reminder_days_before: Annotated[int, Meta(ge=0, le=30)] = 1
+    """How many days before a scheduled interaction somebody is reminded of it."""
+    reminder_hour: Annotated[int, Meta(ge=0, le=23)] = 9
+    """At which hour of that day, in the organization's time zone."""

@@ -136,6 +136,9 @@ async def existing_ids(tenant: Tenant) -> dict[str, str]:
         "merge_id": await _merge(tenant),
         "name": "networking",
     }
+    planned = {"interaction_type": "call", "interaction_date": "2999-01-01T00:00:00Z", "status": "scheduled"}
+    interaction = await tenant.client.post(f"{CONTACTS}/{rows['contact_id']}/interactions", json=planned)
+    rows["interaction_id"] = interaction.json()["id"]
     rules = await tenant.client.put("/api/v1/networking/score-rules", json={"least": -len(rows)})
     run = await tenant.client.post("/api/v1/networking/score-runs")
     rows |= {"rules_id": rules.json()["id"], "run_id": run.json()["id"]}

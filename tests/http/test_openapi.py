@@ -191,7 +191,7 @@ def _accepted(body: dict[str, Any], kind: type[Struct]) -> bool:
 async def _ask(operation: Operation, tenant: Tenant, anonymous: httpx.AsyncClient) -> httpx.Response:
     """Call an operation so that it succeeds."""
     ids = await existing_ids(tenant)
-    if operation.id in {"restore_contact", "restore_team", "restore_role"}:
+    if operation.id in {"restore_contact", "restore_team", "restore_role", "restore_interaction"}:
         await tenant.client.delete(operation.path(ids).removesuffix("/restore"))
     if operation.id in {"restore_tenant", "purge_tenant"}:
         url = operation.path(ids).rpartition("/")[0]

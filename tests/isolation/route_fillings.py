@@ -199,6 +199,19 @@ FILLINGS |= {
     f"GET {PEOPLE}/relation": Filling(path=MEMBER),
     f"GET {PEOPLE}/mutual-connections": Filling(path=MEMBER, tells_of_none=True),
 }
+INTERACTIONS = "/api/v1/networking/interactions/{interaction_id:uuid}"
+INTERACTION = {"interaction_id": Id("networking.contact_interactions")}
+PLANNED = {"networking.contact_interactions": {"status": "scheduled"}}
+FILLINGS |= {
+    f"GET {INTERACTIONS}": Filling(path=INTERACTION),
+    f"PATCH {INTERACTIONS}": Filling(path=INTERACTION, json={"subject": "Lunch"}),
+    f"POST {INTERACTIONS}/complete": Filling(path=INTERACTION, json={"outcome": "Signed"}, rows=PLANNED),
+    f"POST {INTERACTIONS}/cancel": Filling(path=INTERACTION, rows=PLANNED),
+    f"DELETE {INTERACTIONS}": Filling(path=INTERACTION),
+    f"POST {INTERACTIONS}/restore": Filling(
+        path=INTERACTION, rows={"networking.contact_interactions": {"is_deleted": True}}
+    ),
+}
 SCORES, RUNS = "/api/v1/networking/score-rules", "/api/v1/networking/score-runs"
 READABLE = {"networking.score_rules": {"rules": {"most": 50}, "created_by": Caller()}}
 """Rules that are rules: any document would do for the table."""
