@@ -46,6 +46,7 @@ from core.http.field_errors import field_errors
 from core.http.outgoing import Answer, Outgoing, OutgoingFailed
 from core.http.rate_limits import limited
 from core.http.responses import IfMatch, Limit, PageCursor, json_bytes, tagged
+from core.identity.colleagues import People, Person
 from core.ids import new_id
 from core.permissions import Permission, Role
 from core.plugs.hookspecs import hook
@@ -107,7 +108,9 @@ __all__ = [
     "OutgoingFailed",
     "Page",
     "PageCursor",
+    "People",
     "Permission",
+    "Person",
     "Phone",
     "Pii",
     "PlainInteger",

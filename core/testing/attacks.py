@@ -15,7 +15,7 @@ from sqlalchemy import Table, text
 from core.app import Application
 from core.db.models import Base
 from core.ids import new_id
-from core.testing.fillings import Filling, Fresh, Id, Loose, Mark, Slug
+from core.testing.fillings import Caller, Filling, Fresh, Id, Loose, Mark, Slug
 from core.testing.rows import ORGANIZATION, Rows
 from core.testing.tenants import Tenant
 
@@ -71,7 +71,9 @@ async def furnish(tenant: Tenant, filling: Filling, tables: Iterable[Table]) -> 
         rows = Rows(system, tenant.organization_id, mark=mark)
         for table in tables:
             for _ in range(ROWS_PER_TABLE):
-                await rows.add(table, **filling.rows.get(table.fullname, {}))
+                given = filling.rows.get(table.fullname, {})
+                values = {name: tenant.user_id if value == Caller() else value for name, value in given.items()}
+                await rows.add(table, **values)
     first = {table: made[0] for table, made in rows.made.items()}
     ids = [row["id"] for row in first.values() if "id" in row]
     known = [mark, tenant.slug, tenant.email, tenant.organization_id, tenant.user_id, *ids]

@@ -29,6 +29,10 @@ class Slug(Struct, frozen=True):
     """Stands for the organization's short name."""
 
 
+class Caller(Struct, frozen=True):
+    """Stands for the person who calls, in the values that rows must have."""
+
+
 class Fresh(Struct, frozen=True):
     """Stands for a name that nobody has; it is another one each time."""
 

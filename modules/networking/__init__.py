@@ -2,9 +2,10 @@
 
 from core.sdk import Module
 from modules.networking import contract, hooks
-from modules.networking.actors import revert_import, run_import, scan_duplicates
+from modules.networking.actors import ACTORS, SCHEDULES, SUBSCRIBERS
 from modules.networking.permissions import PERMISSIONS
 from modules.networking.routes import ROUTES
+from modules.networking.settings import NetworkingSettings
 
 module = Module(
     name="networking",
@@ -20,8 +21,21 @@ module = Module(
         contract.InteractionLogged,
         contract.ContactsImported,
         contract.ImportReverted,
+        contract.InteractionCompleted,
+        contract.InteractionCancelled,
+        contract.InteractionChanged,
+        contract.InteractionDeleted,
+        contract.InteractionRestored,
+        contract.FollowUpDue,
+        contract.ConnectionRequested,
+        contract.ConnectionMade,
+        contract.ConnectionDeclined,
+        contract.ConnectionEnded,
     ],
     routes=ROUTES,
-    actors=[run_import, revert_import, scan_duplicates],
+    actors=ACTORS,
+    subscribers=SUBSCRIBERS,
+    schedules=SCHEDULES,
+    settings=NetworkingSettings,
     hooks=hooks,
 )

@@ -1,5 +1,6 @@
 """What other modules may import of networking: the events that they can follow."""
 
+from datetime import datetime
 from uuid import UUID
 
 from core.sdk import Event
@@ -69,3 +70,79 @@ class ImportReverted(Event, frozen=True, kw_only=True):
     import_id: UUID
     reverted: int
     kept: int
+
+
+class ConnectionRequested(Event, frozen=True, kw_only=True):
+    type = "networking.connection_requested"
+    connection_id: UUID
+    from_user_id: UUID
+    to_user_id: UUID
+
+
+class ConnectionMade(Event, frozen=True, kw_only=True):
+    """Two members are connected: one has accepted, or both have asked."""
+
+    type = "networking.connection_made"
+    connection_id: UUID
+    from_user_id: UUID
+    """Who asked."""
+    to_user_id: UUID
+
+
+class ConnectionDeclined(Event, frozen=True, kw_only=True):
+    type = "networking.connection_declined"
+    connection_id: UUID
+    from_user_id: UUID
+    to_user_id: UUID
+
+
+class ConnectionEnded(Event, frozen=True, kw_only=True):
+    """Two members are connected no more. It doesn't say why: a block is nobody's business."""
+
+    type = "networking.connection_ended"
+    connection_id: UUID
+    user_ids: list[UUID]
+
+
+class InteractionCompleted(Event, frozen=True, kw_only=True):
+    """What was scheduled took place."""
+
+    type = "networking.interaction_completed"
+    interaction_id: UUID
+    contact_id: UUID
+
+
+class InteractionCancelled(Event, frozen=True, kw_only=True):
+    type = "networking.interaction_cancelled"
+    interaction_id: UUID
+    contact_id: UUID
+
+
+class InteractionChanged(Event, frozen=True, kw_only=True):
+    type = "networking.interaction_changed"
+    interaction_id: UUID
+    contact_id: UUID
+    changed: list[str]
+
+
+class InteractionDeleted(Event, frozen=True, kw_only=True):
+    type = "networking.interaction_deleted"
+    interaction_id: UUID
+    contact_id: UUID
+
+
+class InteractionRestored(Event, frozen=True, kw_only=True):
+    type = "networking.interaction_restored"
+    interaction_id: UUID
+    contact_id: UUID
+
+
+class FollowUpDue(Event, frozen=True, kw_only=True):
+    """Somebody is to be reminded of a scheduled interaction. Emitted once for each time that it is scheduled for."""
+
+    type = "networking.follow_up_due"
+    interaction_id: UUID
+    contact_id: UUID
+    user_id: UUID | None
+    """Who wrote the interaction down."""
+    interaction_date: datetime

@@ -21,6 +21,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from core.sdk import (
     PII,
+    QUIET,
     Mapped,
     OptionalPii,
     OptionalSubjectId,
@@ -115,7 +116,7 @@ class Contact(TenantModel, SoftDelete, schema=SCHEMA):
     notes: Mapped[OptionalPii]
     metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", JSONB, default=dict, server_default=text("'{}'"))
     marketing_consent: Mapped[str] = mapped_column(Text, default=Consent.UNKNOWN.value, server_default="unknown")
-    lead_score: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    lead_score: Mapped[int] = mapped_column(Integer, default=0, server_default="0", info=QUIET)
     last_interaction: Mapped[datetime | None]
     merged_into: Mapped[UUID | None]
     """The contact that this one was merged into; its id stands for that one from then on."""
@@ -181,6 +182,11 @@ class ContactInteraction(TenantModel, SoftDelete, schema=SCHEMA):
         CheckConstraint(one_of("interaction_type", InteractionType), name="interaction_type"),
         CheckConstraint(one_of("status", InteractionStatus), name="status"),
         tenant_index("ix_contact_interactions_contact", "contact_id", "interaction_date", "id"),
+        tenant_index(
+            "ix_contact_interactions_remind",
+            "remind_at",
+            postgresql_where=text("remind_at IS NOT NULL AND reminded_at IS NULL"),
+        ),
     )
 
     contact_id: Mapped[SubjectId]
@@ -191,6 +197,9 @@ class ContactInteraction(TenantModel, SoftDelete, schema=SCHEMA):
     outcome: Mapped[OptionalPii]
     interaction_date: Mapped[datetime]
     status: Mapped[str] = mapped_column(Text, default=InteractionStatus.COMPLETED.value)
+    remind_at: Mapped[datetime | None]
+    """When somebody is to be reminded of it, while it is scheduled."""
+    reminded_at: Mapped[datetime | None] = mapped_column(info=QUIET)
     metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", JSONB, default=dict, server_default=text("'{}'"))
 
 

@@ -99,6 +99,7 @@ INTERACTIONS = ListQuery(
         ContactInteraction.outcome,
         ContactInteraction.interaction_date,
         ContactInteraction.status,
+        ContactInteraction.remind_at,
         ContactInteraction.metadata_.label("metadata"),
         ContactInteraction.created_at,
         ContactInteraction.updated_at,

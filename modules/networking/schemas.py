@@ -144,7 +144,28 @@ class InteractionIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     description: LongText | None = None
     outcome: LongText | None = None
     status: InteractionStatus = InteractionStatus.COMPLETED
+    remind_at: Moment | None = None
+    """Of one that is scheduled; without it, the reminder comes at the organization's usual time."""
     metadata: Metadata = {}
+
+
+class InteractionPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A change: only what is sent is changed. Another date moves the reminder along."""
+
+    interaction_type: InteractionType | UnsetType = UNSET
+    interaction_date: Moment | UnsetType = UNSET
+    subject: OptionalText | None | UnsetType = UNSET
+    description: LongText | None | UnsetType = UNSET
+    outcome: LongText | None | UnsetType = UNSET
+    remind_at: Moment | None | UnsetType = UNSET
+    metadata: Metadata | UnsetType = UNSET
+
+
+class InteractionDone(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a scheduled interaction went, and when it took place if not as planned."""
+
+    interaction_date: Moment | None = None
+    outcome: LongText | None = None
 
 
 class InteractionOut(Struct, frozen=True, kw_only=True):
@@ -159,6 +180,7 @@ class InteractionOut(Struct, frozen=True, kw_only=True):
     outcome: str | None
     interaction_date: datetime
     status: InteractionStatus
+    remind_at: datetime | None
     metadata: Metadata
     created_at: datetime
     updated_at: datetime

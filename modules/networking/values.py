@@ -184,6 +184,33 @@ class ImportField(StrEnum):
     """Yes means that consent is withdrawn; anything else says nothing."""
 
 
+class ConnectionState(StrEnum):
+    """How two members stand to each other, but for blocks: those are beside it and outrank it."""
+
+    PENDING = "pending"
+    CONNECTED = "connected"
+    DECLINED = "declined"
+    CANCELLED = "cancelled"
+    REMOVED = "removed"
+    NONE = "none"
+    """Neither has ever asked: there is only a block."""
+
+
+class Direction(StrEnum):
+    """Of a request, as one of the two sees it."""
+
+    INCOMING = "incoming"
+    OUTGOING = "outgoing"
+
+
+class RunState(StrEnum):
+    """Of a recomputation of all scores."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+
+
 def one_of(column: str, kind: type[StrEnum]) -> str:
     """The set as a CHECK constraint's condition."""
     return f"{column} IN ({', '.join(repr(member.value) for member in kind)})"

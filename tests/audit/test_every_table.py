@@ -27,7 +27,9 @@ UNAUDITED = {
     "core.outbox",
     "networking.contact_import_chunks",
     "networking.contact_import_rows",
+    "networking.contact_scores",
     "networking.duplicate_pairs",
+    "networking.score_runs",
 }
 """Tenant tables whose changes are not written down; each model says why."""
 PLATFORM_UNAUDITED = {

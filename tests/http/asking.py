@@ -136,6 +136,12 @@ async def existing_ids(tenant: Tenant) -> dict[str, str]:
         "merge_id": await _merge(tenant),
         "name": "networking",
     }
+    planned = {"interaction_type": "call", "interaction_date": "2999-01-01T00:00:00Z", "status": "scheduled"}
+    interaction = await tenant.client.post(f"{CONTACTS}/{rows['contact_id']}/interactions", json=planned)
+    rows["interaction_id"] = interaction.json()["id"]
+    rules = await tenant.client.put("/api/v1/networking/score-rules", json={"least": -len(rows)})
+    run = await tenant.client.post("/api/v1/networking/score-runs")
+    rows |= {"rules_id": rules.json()["id"], "run_id": run.json()["id"]}
     people = await _people(tenant)
     return {**rows, **people, **await _credentials(tenant), **await _for_operators(tenant, people["user_id"])}
 
@@ -144,6 +150,19 @@ async def _merge(tenant: Tenant) -> str:
     one, other = [await tenant.client.post(CONTACTS, json={"first_name": name}) for name in ("One", "Other")]
     body = {"other_id": other.json()["id"]}
     return (await tenant.client.post(f"{CONTACTS}/{one.json()['id']}/merges", json=body)).json()["id"]
+
+
+async def between(tenant: Tenant, operation_id: str) -> dict[str, str]:
+    """Another member, and what has to be between the two for an operation on it to succeed."""
+    other = await make_member(tenant, Role.MEMBER)
+    asks, asked = (tenant, other) if operation_id == "cancel_connection" else (other, tenant)
+    body = {"user_id": str(asked.user_id)}
+    connection = (await asks.client.post("/api/v1/networking/connections", json=body)).json()["id"]
+    if operation_id == "remove_connection":
+        await asked.client.post(f"/api/v1/networking/connections/{connection}/accept")
+    if operation_id == "unblock_person":
+        await tenant.client.put(f"/api/v1/networking/people/{other.user_id}/block")
+    return {"connection_id": connection, "user_id": str(other.user_id)}
 
 
 async def _people(tenant: Tenant) -> dict[str, str]:

@@ -12,7 +12,7 @@ import httpx
 import jsonschema_rs
 import pytest
 import schemathesis
-from asking import CSV, IMPORTS, Operation, existing_ids, operations, valid_body
+from asking import CSV, IMPORTS, Operation, between, existing_ids, operations, valid_body
 from msgspec import Struct
 from msgspec.structs import fields
 
@@ -191,7 +191,7 @@ def _accepted(body: dict[str, Any], kind: type[Struct]) -> bool:
 async def _ask(operation: Operation, tenant: Tenant, anonymous: httpx.AsyncClient) -> httpx.Response:
     """Call an operation so that it succeeds."""
     ids = await existing_ids(tenant)
-    if operation.id in {"restore_contact", "restore_team", "restore_role"}:
+    if operation.id in {"restore_contact", "restore_team", "restore_role", "restore_interaction"}:
         await tenant.client.delete(operation.path(ids).removesuffix("/restore"))
     if operation.id in {"restore_tenant", "purge_tenant"}:
         url = operation.path(ids).rpartition("/")[0]
@@ -201,6 +201,8 @@ async def _ask(operation: Operation, tenant: Tenant, anonymous: httpx.AsyncClien
         pair = (await anonymous.post("/api/v1/auth/login", json=login)).json()
         return await anonymous.post(operation.path(), json={"refresh_token": pair["refresh_token"]})
     body: dict[str, Any] = {}
+    if "{connection_id}" in operation.template or operation.id == "unblock_person":
+        ids |= await between(tenant, operation.id)
     if operation.id in {"update_import", "start_import"}:
         draft = await tenant.client.post(IMPORTS, files={"file": ("contacts.csv", CSV)}, data={"start": "false"})
         ids["import_id"] = draft.json()["id"]
@@ -229,6 +231,7 @@ def _fitting(operation: Operation, tenant: Tenant, ids: Mapping[str, str]) -> di
         "delete_tenant": {"slug": ids["slug"]},
         "purge_tenant": {"slug": ids["slug"]},
         "impersonate": {"organization_id": str(tenant.organization_id), "user_id": ids["user_id"]},
+        "request_connection": {"user_id": ids["user_id"]},
         "create_team": {"name": uuid4().hex},
         "merge_contacts": {"other_id": ids["other_id"]},
         "preview_merge": {"other_id": ids["other_id"]},

@@ -1,8 +1,10 @@
 """How to call every route so that it succeeds, and which routes need no such thing."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
-from core.testing.fillings import Filling, Fresh, Id, Mark, Slug
+from core.testing.fillings import Caller, Filling, Fresh, Id, Mark, Slug
 from core.testing.tenants import PASSWORD
 
 PUBLIC = {
@@ -173,6 +175,58 @@ FILLINGS |= {
     f"POST {API_KEYS}": Filling(json={"name": Fresh(), "scopes": ["networking:read"]}),
     f"POST {API_KEYS}/{{key_id:uuid}}/rotate": Filling(path=KEY, json={}, rows=LIVING),
     f"DELETE {API_KEYS}/{{key_id:uuid}}": Filling(path=KEY),
+}
+CONNECTIONS, PEOPLE = "/api/v1/networking/connections", "/api/v1/networking/people/{user_id:uuid}"
+CONNECTION = {"connection_id": Id("networking.connections")}
+
+
+def _between(**values: Any) -> Mapping[str, Mapping[str, Any]]:
+    """Connections of whoever calls, who was there before everybody else."""
+    return {"networking.connections": {"first_id": Caller(), **values}}
+
+
+FILLINGS |= {
+    f"POST {CONNECTIONS}": Filling(json=MEMBER),
+    f"GET {CONNECTIONS}": Filling(rows=_between(state="connected")),
+    f"GET {CONNECTIONS}/{{connection_id:uuid}}": Filling(path=CONNECTION, rows=_between()),
+    f"POST {CONNECTIONS}/{{connection_id:uuid}}/accept": Filling(path=CONNECTION, rows=_between()),
+    f"POST {CONNECTIONS}/{{connection_id:uuid}}/decline": Filling(path=CONNECTION, rows=_between()),
+    f"POST {CONNECTIONS}/{{connection_id:uuid}}/cancel": Filling(path=CONNECTION, rows=_between(requested_by=Caller())),
+    f"DELETE {CONNECTIONS}/{{connection_id:uuid}}": Filling(path=CONNECTION, rows=_between(state="connected")),
+    "GET /api/v1/networking/blocks": Filling(rows=_between()),
+    f"PUT {PEOPLE}/block": Filling(path=MEMBER),
+    f"DELETE {PEOPLE}/block": Filling(path={"user_id": Id("networking.connections", "second_id")}, rows=_between()),
+    f"GET {PEOPLE}/relation": Filling(path=MEMBER),
+    f"GET {PEOPLE}/mutual-connections": Filling(path=MEMBER, tells_of_none=True),
+}
+INTERACTIONS = "/api/v1/networking/interactions/{interaction_id:uuid}"
+INTERACTION = {"interaction_id": Id("networking.contact_interactions")}
+PLANNED = {"networking.contact_interactions": {"status": "scheduled"}}
+FILLINGS |= {
+    f"GET {INTERACTIONS}": Filling(path=INTERACTION),
+    f"PATCH {INTERACTIONS}": Filling(path=INTERACTION, json={"subject": "Lunch"}),
+    f"POST {INTERACTIONS}/complete": Filling(path=INTERACTION, json={"outcome": "Signed"}, rows=PLANNED),
+    f"POST {INTERACTIONS}/cancel": Filling(path=INTERACTION, rows=PLANNED),
+    f"DELETE {INTERACTIONS}": Filling(path=INTERACTION),
+    f"POST {INTERACTIONS}/restore": Filling(
+        path=INTERACTION, rows={"networking.contact_interactions": {"is_deleted": True}}
+    ),
+}
+SCORES, RUNS = "/api/v1/networking/score-rules", "/api/v1/networking/score-runs"
+READABLE = {"networking.score_rules": {"rules": {"most": 50}, "created_by": Caller()}}
+"""Rules that are rules: any document would do for the table."""
+SCORED = {"networking.contact_scores": {"lines": [{"points": 5, "reason": "email is known"}]}}
+FILLINGS |= {
+    f"GET {SCORES}": Filling(rows=READABLE),
+    f"PUT {SCORES}": Filling(json={"most": 50}, rows=READABLE),
+    f"GET {SCORES}/versions": Filling(rows=READABLE),
+    f"POST {SCORES}/versions/{{rules_id:uuid}}/restore": Filling(
+        path={"rules_id": Id("networking.score_rules")}, rows=READABLE
+    ),
+    f"POST {SCORES}/preview": Filling(json={"most": 50}),
+    f"GET {CONTACTS}/{{contact_id:uuid}}/score": Filling(path=CONTACT, rows=READABLE | SCORED),
+    f"POST {RUNS}": Filling(rows=READABLE),
+    f"GET {RUNS}/{{run_id:uuid}}": Filling(path={"run_id": Id("networking.score_runs")}),
 }
 MODULES = "/api/v1/modules"
 MODULE = {"name": "networking"}

@@ -17,7 +17,7 @@ import pytest
 
 from core.testing.conformance import code, jobs, privacy, routes, schema, switching
 from core.testing.conformance.candidate import Allowances, Bench, Candidate, NotThere, Rule
-from core.testing.fillings import Filling, Fresh, Id, Loose, Mark
+from core.testing.fillings import Caller, Filling, Fresh, Id, Loose, Mark
 from core.testing.rows import Unfillable
 from core.testing.samples import NoSample
 

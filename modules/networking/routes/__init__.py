@@ -1,8 +1,19 @@
 """Routes of networking, one file per resource."""
 
+from modules.networking.routes.connections import CONNECTION_ROUTES
 from modules.networking.routes.contacts import CONTACT_ROUTES
 from modules.networking.routes.duplicates import DUPLICATE_ROUTES
 from modules.networking.routes.imports import IMPORT_ROUTES
+from modules.networking.routes.interactions import INTERACTION_ROUTES
 from modules.networking.routes.merging import MERGE_ROUTES
+from modules.networking.routes.scores import SCORE_ROUTES
 
-ROUTES = (*CONTACT_ROUTES, *DUPLICATE_ROUTES, *MERGE_ROUTES, *IMPORT_ROUTES)
+ROUTES = (
+    *CONTACT_ROUTES,
+    *DUPLICATE_ROUTES,
+    *MERGE_ROUTES,
+    *IMPORT_ROUTES,
+    *INTERACTION_ROUTES,
+    *CONNECTION_ROUTES,
+    *SCORE_ROUTES,
+)

@@ -9,6 +9,7 @@ from core.sdk import Ctx, clock
 from modules.networking.contract import InteractionLogged
 from modules.networking.models import Contact, ContactInteraction
 from modules.networking.schemas import InteractionIn
+from modules.networking.services.agenda import remind
 from modules.networking.services.contacts import RENAMED, find_contact
 from modules.networking.values import InteractionStatus
 
@@ -18,6 +19,8 @@ async def log_interaction(ctx: Ctx, contact_id: UUID, data: InteractionIn) -> Co
     contact = await find_contact(ctx, contact_id)
     values = {RENAMED.get(name, name): value for name, value in msgspec.structs.asdict(data).items()}
     interaction = ContactInteraction(**values, contact_id=contact.id, user_id=ctx.user_id)
+    if interaction.status != InteractionStatus.SCHEDULED or interaction.remind_at is None:
+        await remind(ctx, interaction)
     ctx.db.add(interaction)
     await ctx.db.flush()
     await _keep_last_interaction(ctx, interaction)
