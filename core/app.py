@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -21,6 +22,7 @@ from core.http.access import CTX, MODULE, RequestContexts, Services, provide_ctx
 from core.http.addresses import ClientAddresses
 from core.http.authentication import Authentication
 from core.http.bodies import StrictBody, prepare_body
+from core.http.catching_up import CatchingUp
 from core.http.cors import CrossOrigin
 from core.http.documentation import documentation_routes
 from core.http.gcra import Limiter
@@ -36,6 +38,8 @@ from core.http.security_headers import SecurityHeaders
 from core.http.time_limits import TimeLimits
 from core.identity.oidc.sign_in import OidcSignIn
 from core.identity.onboarding import Onboarding
+from core.identity.principals import TOPIC as PRINCIPALS
+from core.identity.principals import Principals
 from core.identity.routes import identity_router
 from core.identity.service import Identity, make_identity
 from core.mail.delivery import mailbox_folder
@@ -50,6 +54,7 @@ from core.runtime import Runtime, make_runtime
 from core.settings import Environment, Settings, load_settings
 from core.tasks.broker import Bell, redis_client
 from core.tasks.redis_keys import RedisKeys
+from core.toggles.states import TOPIC as MODULES
 
 VERSION = version("the-plugs")
 
@@ -97,6 +102,7 @@ def create_app(runtime: Runtime | None = None) -> Application:
         middleware=[
             RateLimitHeaders(),
             Authentication(),
+            CatchingUp(),
             InSomebodysPlace(),
             RequestContexts(registry=runtime.registry, cursors=runtime.cursors),
             TimeLimits(request_seconds=runtime.settings.request_seconds, body_seconds=runtime.settings.body_seconds),
@@ -154,11 +160,12 @@ def _lifespan(runtime: Runtime, metrics: Metrics) -> Callable[[Litestar], Abstra
             identity = make_identity(database, settings, permissions_by_role(runtime.permissions))
             app.state.identity = identity
             bell = Bell(client, namespace=settings.redis_namespace)
-            modules = runtime.module_states(database)
-            await stack.enter_async_context(runtime.watch("api", modules))
+            modules, principals = runtime.module_states(database), Principals(identity)
+            listeners = {MODULES: modules.forget, PRINCIPALS: principals.hear}
+            watcher = await stack.enter_async_context(runtime.watch("api", listeners))
             app.state.services = Services(
                 database=database,
-                authenticator=identity,
+                authenticator=principals,
                 rate_limits=RateLimits(
                     Limiter(client, fail_open=settings.rate_fail_open),
                     RedisKeys(settings.redis_namespace),
@@ -167,6 +174,7 @@ def _lifespan(runtime: Runtime, metrics: Metrics) -> Callable[[Litestar], Abstra
                 idempotency_keys=IdempotencyKeys(settings.secret_key),
                 bell=bell,
                 modules=modules,
+                catch_up=partial(watcher.catch_up, database),
             )
             app.state.plugs, app.state.switchboard = runtime.plugs, runtime.switchboard(database)
             app.state.onboarding = Onboarding(

@@ -1,6 +1,7 @@
 """Who is acting: the answer of authentication, and the only source of the tenant of a request or a job."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 from uuid import UUID
@@ -33,6 +34,8 @@ class Principal(Struct, frozen=True, kw_only=True):
     """Whether only safe methods are for them."""
     role: str = ""
     permissions: frozenset[str] = frozenset()
+    valid_until: datetime | None = None
+    """When the credential that it comes from ends at the latest; None where that has no end."""
     team_permissions: Mapping[UUID, frozenset[str]] = NOTHING
     """What they may do beyond that with what belongs to a team. `core.permissions.is_allowed` weighs both."""
     platform: frozenset[str] = frozenset()

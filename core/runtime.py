@@ -1,7 +1,7 @@
 """What every process of a deployment is made of: the settings and the modules that were found."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import timedelta
 from functools import cached_property
@@ -14,11 +14,11 @@ from core.audit import models as audit_models
 from core.audit import permissions as audit_permissions
 from core.audit import sealing
 from core.db import announcements
-from core.db.announcements import Watcher
+from core.db.announcements import Heard, Watcher
 from core.db.database import Database, connect, open_database
 from core.db.migrations import ENVIRONMENT, MigrationSet
 from core.db.pages import CursorSigner
-from core.db.tenancy import APP_ROLE, TenantConnection
+from core.db.tenancy import SYSTEM_ROLE, TenantConnection
 from core.http import idempotency_models
 from core.http.idempotency import FORGOTTEN_KEYS
 from core.http.outgoing import Outgoing
@@ -40,7 +40,7 @@ from core.tasks.chores import Chore
 from core.tasks.registry import TaskRegistry
 from core.tasks.schedule import TASK_SWEEPS
 from core.toggles import models as toggle_models
-from core.toggles.states import TOPIC, ModuleStates
+from core.toggles.states import ModuleStates
 
 CORE_TABLES = (
     announcements,
@@ -140,14 +140,15 @@ class Runtime(Struct, frozen=True, kw_only=True, dict=True):
         return ModuleStates(database, self.registry.modules, settle=self.switchboard(database).settle)
 
     @asynccontextmanager
-    async def watch(self, name: str, states: ModuleStates) -> AsyncGenerator[Watcher]:
-        """Hear what other processes change, as long as this is open."""
+    async def watch(self, name: str, listeners: Mapping[str, Heard]) -> AsyncGenerator[Watcher]:
+        """Hear what any process announces, as long as this is open. `listeners` are by topic."""
 
         async def listen() -> TenantConnection:
-            return await connect(self.settings.database_url, role=APP_ROLE, name=f"plugs:{name}:watch")
+            return await connect(self.settings.system_url, role=SYSTEM_ROLE, name=f"plugs:{name}:watch")
 
         watcher = Watcher(listen)
-        watcher.on(TOPIC, states.forget)
+        for topic, heard in listeners.items():
+            watcher.on(topic, heard)
         task = asyncio.create_task(watcher.run())
         try:
             yield watcher

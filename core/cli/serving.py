@@ -17,6 +17,7 @@ from core.tasks.jobs import JobRunner
 from core.tasks.relay import Doorbell, Relay
 from core.tasks.schedule import Scheduler
 from core.tasks.worker import Worker
+from core.toggles.states import TOPIC as MODULES
 
 GRACE_SECONDS = 25
 DOORBELL_SECONDS = 5.0
@@ -75,7 +76,7 @@ async def _work(runtime: Runtime) -> None:
         database = await stack.enter_async_context(runtime.open_database("worker", at_least=at_a_time))
         await stack.enter_async_context(runtime.plugs.lifespan())
         modules = runtime.module_states(database)
-        await stack.enter_async_context(runtime.watch("worker", modules))
+        await stack.enter_async_context(runtime.watch("worker", {MODULES: modules.forget}))
         client = redis_client(settings.redis_url, seconds=DOORBELL_SECONDS)
         stack.push_async_callback(client.aclose)
 

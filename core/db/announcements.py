@@ -1,33 +1,36 @@
 """Announcements: what one process changed and every other has to know of within a second.
 
     await announce(session, "modules", str(organization_id))     # in the transaction that makes the change
-    watcher.on("modules", lambda key: states.forget(key))        # in every process
+    watcher.on("modules", states.forget)                         # in every process
 
-NOTIFY tells each process at once. The same transaction raises the topic's epoch, which every process looks at twice a
-second over the very connection that it listens on: a lost connection, or one that silently hears nothing any more, is
-noticed by that, and then all that is known of the topic is forgotten. Since the epoch's row is locked until the commit,
-changes of one topic commit one after the other: this is for what changes seldom.
+An announcement is a row and a NOTIFY. The NOTIFY tells each process at once. The rows are what counts: each process
+looks for new ones twice a second over the very connection that it listens on, so one that was lost, or hears nothing
+any more, makes no difference but half a second. Rows are only ever added, hence no writer waits for another; a look
+begins at the oldest transaction that was still under way at the last one, so none that commits late is missed.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from datetime import datetime
+from typing import Any, cast
 
 import asyncpg
 import structlog
-from sqlalchemy import BigInteger, text
+from sqlalchemy import BigInteger, Identity, func, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
+from core.db.database import Database
 from core.db.models import Base
 from core.db.tenancy import TenantConnection
+from core.db.types import Xid8
 
 log = structlog.get_logger()
 
 CHANNEL = "plugs_announcements"
 POLL_SECONDS = 0.5
 ANSWER_SECONDS = 0.4
-"""For the poll's answer: together with the poll's own interval less than the second in which a change must be known."""
+"""For a look's answer: together with the time between looks less than the second in which a change must be known."""
 RETRY_SECONDS = 0.25
 
 type Heard = Callable[[str | None], None]
@@ -35,36 +38,41 @@ type Heard = Callable[[str | None], None]
 
 
 class Announcement(Base):
-    """How often each topic has changed."""
+    """One change that every process has to know of. Swept after an hour."""
 
     __tablename__ = "announcements"
     __table_args__ = ({"schema": "core"},)
 
-    topic: Mapped[str] = mapped_column(primary_key=True)
-    epoch: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    xid: Mapped[int] = mapped_column(Xid8, server_default=text("pg_current_xact_id()"), index=True)
+    topic: Mapped[str]
+    key: Mapped[str]
+    announced_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
-_RAISE = text(
-    "WITH raised AS (UPDATE core.announcements SET epoch = epoch + 1 WHERE topic = :topic RETURNING epoch) "
-    "SELECT pg_notify(:channel, concat_ws(' ', CAST(:topic AS text), epoch::text, CAST(:key AS text))) FROM raised"
-)
-_LOOK = "SELECT topic, epoch FROM core.announcements"
+_ADD = text("SELECT core.announce(:topic, :key)")
+_LOOK = """
+SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS horizon, id, xid::text AS xid, topic, key
+FROM (VALUES (1)) AS always LEFT JOIN core.announcements ON xid >= $1::text::xid8 ORDER BY id
+"""
+"""What may be new, and from where to look the next time; one row without an id where there is nothing."""
 
 
 async def announce(session: AsyncSession, topic: str, key: str) -> None:
-    """Have every process told, if and when this transaction commits. A topic is one that a migration has put in."""
-    told = await session.execute(_RAISE, {"topic": topic, "channel": CHANNEL, "key": key})
-    if told.first() is None:
-        raise LookupError(f"no migration has put in the topic {topic!r}")
+    """Have every process told, if and when this transaction commits."""
+    await session.execute(_ADD, {"topic": topic, "key": key})
 
 
 class Watcher:
     """One process's ear. `run` goes on until it is cancelled, whatever becomes of the server."""
 
     def __init__(self, connect: Callable[[], Awaitable[TenantConnection]]) -> None:
+        """`connect` opens a connection of the system role: announcements are no tenant's."""
         self._connect = connect
         self._listeners: dict[str, list[Heard]] = {}
-        self._epochs: dict[str, int] = {}
+        self._horizon = ""
+        self._told: set[int] = set()
+        """Announcements from the horizon on that were passed on."""
 
     def on(self, topic: str, heard: Heard) -> None:
         self._listeners.setdefault(topic, []).append(heard)
@@ -75,34 +83,50 @@ class Watcher:
                 await self._watch()
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 log.warning("announcements.unheard", error=f"{type(error).__name__}: {error}")
-            self._epochs.clear()
             for topic in self._listeners:
                 self._tell(topic, None)
             await asyncio.sleep(RETRY_SECONDS)
 
+    async def look(self, connection: "TenantConnection | asyncpg.Connection[asyncpg.Record]") -> None:
+        """Pass on all that is committed by now."""
+        before = frozenset(self._told)
+        rows = await connection.fetch(_LOOK, self._horizon or "0", timeout=ANSWER_SECONDS)
+        for row in rows:
+            if row["id"] is not None:
+                self._pass_on(row["id"], row["topic"], row["key"])
+        self._horizon = rows[0]["horizon"]
+        again = {row["id"] for row in rows if row["id"] is not None and int(row["xid"]) >= int(self._horizon)}
+        self._told = again | (self._told - before)
+
+    async def catch_up(self, database: Database) -> None:
+        """Pass on, over a connection of the pool, all that is committed by now."""
+        async with database.system() as system:
+            connection = await (await system.connection()).get_raw_connection()
+            await self.look(cast("TenantConnection", connection.driver_connection))
+
     async def _watch(self) -> None:
-        """Listen until the connection fails. What changed while nobody listened shows in the first look."""
+        """Listen until the connection fails. Of what was announced before, all that is known is forgotten."""
         connection = await self._connect()
         try:
             await connection.add_listener(CHANNEL, self._hear)
+            self._horizon = await connection.fetchval("SELECT pg_snapshot_xmin(pg_current_snapshot())::text")
+            self._told.clear()
+            for topic in self._listeners:
+                self._tell(topic, None)
             while True:
-                for row in await connection.fetch(_LOOK, timeout=ANSWER_SECONDS):
-                    self._note(row["topic"], row["epoch"], None)
+                await self.look(connection)
                 await asyncio.sleep(POLL_SECONDS)
         finally:
             connection.terminate()
 
     def _hear(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
-        topic, epoch, key = str(payload).split(" ", 2)
-        self._note(topic, int(epoch), key)
+        number, topic, key = str(payload).split(" ", 2)
+        self._pass_on(int(number), topic, key)
 
-    def _note(self, topic: str, epoch: int, key: str | None) -> None:
-        """Each epoch is told once. Where one was missed, what it was about is unknown, and so anything."""
-        known = self._epochs.get(topic)
-        if known is not None and epoch <= known:
-            return
-        self._epochs[topic] = epoch
-        self._tell(topic, key if known is not None and epoch == known + 1 else None)
+    def _pass_on(self, number: int, topic: str, key: str) -> None:
+        if number not in self._told:
+            self._told.add(number)
+            self._tell(topic, key)
 
     def _tell(self, topic: str, key: str | None) -> None:
         for heard in self._listeners.get(topic, ()):

@@ -1,6 +1,6 @@
 """From a request to its `Ctx`: whoever asks, for which organization, in one transaction that ends before the answer."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, cast
 
 import structlog
@@ -47,6 +47,8 @@ class Services(Struct, frozen=True, kw_only=True):
     idempotency_keys: IdempotencyKeys
     bell: Bell
     modules: ModuleStates
+    catch_up: Callable[[], Awaitable[None]]
+    """Have this process hear all that is announced by now."""
 
 
 class RequestContexts(ASGIMiddleware):

@@ -195,6 +195,7 @@ class ApiKeyring:
             api_key_id=row.id,
             role=held.role,
             permissions=held.permissions & scopes,
+            valid_until=row.expires_at,
             team_permissions={team: names & scopes for team, names in held.team_permissions.items()},
         )
 

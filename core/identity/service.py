@@ -259,6 +259,7 @@ class Identity:
                         Membership.role,
                         grants_of_member(),
                         Session.last_used_at,
+                        Session.expires_at,
                         Organization.is_active,
                         Operator.impersonates_writing,
                     )
@@ -280,7 +281,7 @@ class Identity:
             ).one_or_none()
             if found is None:
                 raise Unauthenticated
-            role, grants, last_used_at, is_active, writing = found
+            role, grants, last_used_at, expires_at, is_active, writing = found
             check_standing(is_active=is_active or even_suspended)
             await touch(system, claims.session_id, last_used_at)
         held = weigh(role, grants, self._permissions)
@@ -293,6 +294,7 @@ class Identity:
             permissions=held.permissions,
             team_permissions=held.team_permissions,
             platform=platform_permissions(writing),
+            valid_until=min(expires_at, claims.ends_at or expires_at),
         )
 
     async def me(self, principal: Principal) -> Me:

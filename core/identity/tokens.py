@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import secrets
 from collections import OrderedDict
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import jwt
@@ -39,6 +39,8 @@ class AccessClaims(Struct, frozen=True, kw_only=True):
     impersonation_id: UUID | None = None
     actor_id: UUID | None = None
     """The operator behind an impersonation; the session is theirs then."""
+    ends_at: datetime | None = None
+    """Of a token that was read."""
 
 
 class _Verified(Struct, frozen=True):
@@ -97,14 +99,18 @@ class TokenSigner:
             issuer=ISSUER,
             options={"require": ["exp", "iat", "sub", "sid", "org", "aud", "iss"]},
         )
+        ends_at = min(
+            datetime.fromtimestamp(float(payload["exp"]), UTC), clock.now() + timedelta(seconds=self.access_seconds)
+        )
         claims = AccessClaims(
+            ends_at=ends_at,
             user_id=UUID(payload["sub"]),
             session_id=UUID(payload["sid"]),
             organization_id=UUID(payload["org"]),
             impersonation_id=UUID(payload["imp"]) if "imp" in payload else None,
             actor_id=UUID(payload["act"]["sub"]) if "act" in payload else None,
         )
-        return _Verified(claims, min(float(payload["exp"]), clock.now().timestamp() + self.access_seconds))
+        return _Verified(claims, ends_at.timestamp())
 
     def new_refresh(self) -> str:
         return REFRESH_PREFIX + _encode(secrets.token_bytes(REFRESH_BYTES))

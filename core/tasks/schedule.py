@@ -7,10 +7,11 @@ from typing import Any
 
 import structlog
 from msgspec import Struct
-from sqlalchemy import ColumnElement, TextClause, delete, func, insert, literal, select, text, update
+from sqlalchemy import ColumnElement, TextClause, delete, func, insert, inspect, literal, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from core import clock
+from core.db.announcements import Announcement
 from core.db.database import Database
 from core.ids import new_id
 from core.tasks.models import DomainEvent, OutboxJob, ScheduleState
@@ -27,14 +28,15 @@ SWEEP_BATCH = 5000
 
 
 class Sweep(Struct, frozen=True):
-    """What becomes of rows with time: those of `model` that `is_old` holds for are removed."""
+    """What becomes of rows with time: those of a `model` that `is_old` holds for are removed."""
 
     model: Any
-    """A tenant's table, with an `id`."""
     is_old: ColumnElement[bool]
 
 
+KEEP_ANNOUNCEMENTS = "1 hour"
 TASK_SWEEPS = (
+    Sweep(Announcement, Announcement.announced_at < func.now() - text(f"interval '{KEEP_ANNOUNCEMENTS}'")),
     Sweep(OutboxJob, OutboxJob.done_at < func.now() - text(f"interval '{KEEP_DONE}'")),
     Sweep(DomainEvent, DomainEvent.occurred_at < func.now() - text(f"interval '{KEEP_EVENTS}'")),
 )
@@ -124,17 +126,12 @@ class Scheduler:
 
     async def _sweep_batch(self, model: Any, condition: ColumnElement[bool]) -> int:
         """Two that sweep at once take different rows."""
-        old = (
-            select(model.organization_id, model.id)
-            .where(condition)
-            .limit(SWEEP_BATCH)
-            .with_for_update(skip_locked=True)
-            .cte("old")
-        )
+        key: Sequence[ColumnElement[Any]] = inspect(model).primary_key
+        old = select(*key).where(condition).limit(SWEEP_BATCH).with_for_update(skip_locked=True).cte("old")
         async with self._database.system() as system:
             removed = await system.execute(
                 delete(model)
-                .where(model.organization_id == old.c.organization_id, model.id == old.c.id)
+                .where(*(column == old.c[column.name] for column in key))
                 .returning(literal(1))
                 .execution_options(synchronize_session=False)
             )

@@ -30,6 +30,7 @@ from core.tasks.models import OutboxJob
 PASSWORD = "a-password-for-tests-only"  # noqa: S105
 BASE_URL = "http://plugs.test"
 FIRST_ADDRESS = IPv4Address("10.0.0.1")
+ORIGIN = Origin(address=str(FIRST_ADDRESS), user_agent="Tests")
 _CLIENTS = count()
 
 type MakeTenant = Callable[..., Awaitable["Tenant"]]
@@ -185,7 +186,7 @@ async def _signed_in(
     application: Application, organization_id: UUID, user_id: UUID, *, slug: str, email: str, role: str
 ) -> Tenant:
     """By a session that is opened without a password: proving one takes longer than most tests."""
-    tokens = await application.litestar.state.identity.enter(user_id, slug, Origin(), second_factor_at=None)
+    tokens = await application.litestar.state.identity.enter(user_id, slug, ORIGIN, second_factor_at=None)
     return Tenant(
         organization_id=organization_id,
         user_id=user_id,

@@ -50,7 +50,7 @@ PLATFORM_TABLES = {
     "core.schedules",
 }
 """Tables that are no tenant's, or are the tenant. What the application may do with each is in `APP_GRANTS`."""
-APP_GRANTS = {"core.organizations": {"SELECT"}, "core.announcements": {"SELECT"}}
+APP_GRANTS = {"core.organizations": {"SELECT"}}
 APP_COLUMN_GRANTS = {
     "core.users": ("SELECT", {"password_hash"}),
     "core.organizations": (
@@ -58,18 +58,19 @@ APP_COLUMN_GRANTS = {
         {"id", "slug", "subscription_plan", "is_active", "created_at", "is_deleted", "deleted_at", "deletes_at"}
         | {"suspended_at", "suspended_reason", "purged_at", "purged_rows"},
     ),
-    "core.announcements": ("UPDATE", {"topic"}),
     "core.memberships": ("UPDATE", {"organization_id", "id", "user_id", "created_at"}),
 }
 """What the application may do with a table's columns, and the columns that it may not do it with."""
-APP_PLATFORM_POLICIES = {"core.announcements", "core.organizations", "core.users"}
-NO_TENANTS_BUSINESS = {"core.announcements"}
-"""Platform tables that are the same to every tenant, and tell of none: counters by topic."""
+APP_PLATFORM_POLICIES = {"core.organizations", "core.users"}
 DEFINER_FUNCTIONS = {
     "networking.find_contacts(text[])": APP_ROLE,
     "networking.find_matches(uuid[],text[],text[],text[])": APP_ROLE,
     "networking.find_similar(uuid[])": APP_ROLE,
     "core.note_access(text,uuid,jsonb)": APP_ROLE,
+    "core.announce(text,text)": APP_ROLE,
+    "core.announce_changed()": APP_ROLE,
+    "core.announce_given()": APP_ROLE,
+    "core.announce_gone()": APP_ROLE,
     "core.audit()": OWNER_ROLE,
 }
 """They see past row security, so each has been read with that in mind; and who may call each."""
@@ -138,9 +139,9 @@ async def test_a_platform_table_shows_the_application_only_what_its_tenant_reach
 
     of_app = [(name, rule) for name in sorted(PLATFORM_TABLES) for rule in found[name] if rule[0] != [SYSTEM_ROLE]]
     assert [name for name, _ in of_app] == sorted(APP_PLATFORM_POLICIES)
-    for name, (roles, command, _, using, check) in of_app:
+    for _, (roles, command, _, using, check) in of_app:
         assert roles == [APP_ROLE]
-        assert name in NO_TENANTS_BUSINESS or "current_setting('app.organization_id'::text, true)" in using
+        assert "current_setting('app.organization_id'::text, true)" in using
         assert check == (None if command == "r" else using)
 
 

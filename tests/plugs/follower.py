@@ -10,7 +10,7 @@ from uuid import UUID
 
 from core.db.announcements import Watcher
 from core.db.database import connect, open_database
-from core.db.tenancy import APP_ROLE, TenantConnection
+from core.db.tenancy import SYSTEM_ROLE, TenantConnection
 from core.settings import load_settings
 from core.toggles.catalogue import ModuleCatalogue
 from core.toggles.states import TOPIC, ModuleStates
@@ -24,7 +24,7 @@ async def follow(organization_id: UUID, module: str) -> None:
     url = load_settings(env_file=None).database_url
 
     async def listen() -> TenantConnection:
-        return await connect(url, role=APP_ROLE, name="follower")
+        return await connect(url, role=SYSTEM_ROLE, name="follower")
 
     async with open_database(app_url=url, system_url=url, pool=1, name="follower") as database:
         states = ModuleStates(database, ModuleCatalogue(names=frozenset({module})), settle=decided)

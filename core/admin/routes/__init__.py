@@ -5,6 +5,7 @@ from litestar import Router
 from core.admin.routes.impersonations import IMPERSONATION_ROUTES
 from core.admin.routes.organizations import TENANT_ROUTES
 from core.admin.routes.people import PERSON_ROUTES, SESSION_ROUTES
+from core.http.catching_up import CHANGES_ACCESS
 
 
 def admin_router() -> Router:
@@ -14,4 +15,4 @@ def admin_router() -> Router:
         Router("/sessions", route_handlers=SESSION_ROUTES),
         Router("/impersonations", route_handlers=IMPERSONATION_ROUTES),
     ]
-    return Router("/api/v1/admin", route_handlers=routers, tags=["Operators"])
+    return Router("/api/v1/admin", route_handlers=routers, tags=["Operators"], opt={CHANGES_ACCESS: True})

@@ -2,6 +2,7 @@
 
 from litestar import Router
 
+from core.http.catching_up import CHANGES_ACCESS
 from core.identity.routes.api_keys import API_KEY_ROUTES
 from core.identity.routes.auth import AUTH_ROUTES, USER_ROUTES
 from core.identity.routes.invitations import INVITATION_ROUTES
@@ -31,4 +32,5 @@ def identity_router() -> Router:
         Router("/modules", route_handlers=MODULE_ROUTES, tags=["Modules"]),
         Router("/api-keys", route_handlers=API_KEY_ROUTES, tags=["API keys"]),
     ]
-    return Router("/", route_handlers=[get_jwks, Router("/api/v1", route_handlers=[*routers, list_permissions])])
+    own = Router("/api/v1", route_handlers=[*routers, list_permissions], opt={CHANGES_ACCESS: True})
+    return Router("/", route_handlers=[get_jwks, own])

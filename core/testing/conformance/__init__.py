@@ -72,4 +72,4 @@ async def judge(rule: Rule, candidate: Candidate) -> Sequence[str]:
         return [f"{error}. Say how it is called with fillings="]
 
 
-__all__ = ["RULES", "Filling", "Fresh", "Id", "Loose", "Mark", "judge", "name_of", "of"]
+__all__ = ["RULES", "Caller", "Filling", "Fresh", "Id", "Loose", "Mark", "judge", "name_of", "of"]
