@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 from litestar.handlers import HTTPRouteHandler
@@ -15,11 +15,13 @@ from sqlalchemy import Table, text
 from core.app import Application
 from core.db.models import Base
 from core.ids import new_id
-from core.testing.fillings import Caller, Filling, Fresh, Id, Loose, Mark, Slug
+from core.permissions import Role
+from core.testing.fillings import Caller, Colleague, Filling, Fresh, Id, Loose, Mark, Slug
 from core.testing.rows import ORGANIZATION, Rows
-from core.testing.tenants import Tenant
+from core.testing.tenants import Tenant, make_member
 
 ROWS_PER_TABLE = 2
+NOBODY = UUID(int=0)
 
 
 def handlers(application: Application) -> Iterator[tuple[str, HTTPRouteHandler]]:
@@ -41,6 +43,8 @@ class World(Struct, frozen=True, kw_only=True):
     mark: str
     slug: str
     canaries: frozenset[str] = frozenset()
+    colleague: UUID = NOBODY
+    """Another member, where the filling names one."""
     is_attacked: bool = False
     """Whether its ids are somebody else's booty: then even those that needn't be its own are."""
 
@@ -48,6 +52,8 @@ class World(Struct, frozen=True, kw_only=True):
         match template:
             case Id():
                 return str(self.rows[template.table][template.column])
+            case Colleague():
+                return str(self.colleague)
             case Loose():
                 return str(self.rows[template.table][template.column] if self.is_attacked else new_id())
             case Mark():
@@ -77,12 +83,14 @@ async def furnish(tenant: Tenant, filling: Filling, tables: Iterable[Table]) -> 
     first = {table: made[0] for table, made in rows.made.items()}
     ids = [row["id"] for row in first.values() if "id" in row]
     known = [mark, tenant.slug, tenant.email, tenant.organization_id, tenant.user_id, *ids]
-    return World(rows=first, mark=mark, slug=tenant.slug, canaries=frozenset(str(each).lower() for each in known))
+    colleague = (await make_member(tenant, Role.MEMBER)).user_id if filling.names_colleague else NOBODY
+    canaries = frozenset(str(each).lower() for each in known)
+    return World(rows=first, mark=mark, slug=tenant.slug, colleague=colleague, canaries=canaries)
 
 
 def nobodys() -> World:
     name = f"canary{uuid4().hex}"
-    return World(rows=defaultdict(lambda: defaultdict(new_id)), mark=name, slug=name)
+    return World(rows=defaultdict(lambda: defaultdict(new_id)), mark=name, slug=name, colleague=new_id())
 
 
 async def call(
