@@ -34,7 +34,7 @@ async def _names_erased(ctx: Ctx, job: ContactImport) -> bool:
         async for rows, _ in batches(ctx, job, await reader_of(ctx, job)):
             if await erased_among(ctx, {key for row in rows for key in row.keys}):
                 return True
-    except UnreadableFile:
+    except (UnreadableFile, LookupError, TypeError):  # the latter for an encoding or a delimiter that is none
         return True
     finally:
         job.bytes_done, job.next_line = place
