@@ -1,11 +1,15 @@
 """Candidates: those that nothing excludes, the likeliest few hundred first. What they are worth is worked out after."""
 
+from uuid import UUID
+
 from sqlalchemy import (
     ARRAY,
     Boolean,
     ColumnElement,
+    CompoundSelect,
     DateTime,
     Integer,
+    Select,
     Text,
     Uuid,
     and_,
@@ -14,11 +18,11 @@ from sqlalchemy import (
     case,
     cast,
     func,
-    literal,
     or_,
     select,
+    union_all,
 )
-from sqlalchemy.orm import InstrumentedAttribute, aliased
+from sqlalchemy.orm import InstrumentedAttribute
 
 from core.sdk import Read, mine
 from modules.networking.connection_models import Connection
@@ -32,8 +36,13 @@ ME = bindparam("me", type_=Uuid())
 APART = bindparam("apart", type_=Boolean())
 """Whether people of one company are not recommended to each other."""
 COMPANY = bindparam("company", type_=Text())
-USEFUL = func.coalesce(MatchFeedback.verdict == Verdict.USEFUL.value, literal(value=False))
-UNDISMISSED = MatchFeedback.verdict.is_distinct_from(Verdict.DISMISSED.value)
+
+
+def _judged(verdict: Verdict) -> Select[UUID]:
+    """Whom a verdict was given about. Such sets are few ids and read once, however many candidates there are."""
+    return select(MatchFeedback.other_id).where(
+        mine(MatchFeedback), MatchFeedback.about_id == ME, MatchFeedback.verdict == verdict.value
+    )
 
 
 def _folded(column: InstrumentedAttribute[str | None]) -> ColumnElement[str]:
@@ -45,36 +54,27 @@ def _other_company(column: InstrumentedAttribute[str | None]) -> ColumnElement[b
     return or_(~APART, COMPANY.is_(None), _folded(column).is_distinct_from(COMPANY))
 
 
-def _between() -> ColumnElement[bool]:
-    """Something between the two that forbids it: they are connected, one has asked or blocks the other, or one has
+def _between() -> CompoundSelect[UUID]:
+    """With whom something is that forbids it: they are connected, one has asked or blocks the other, or one has
     declined, or ended it, not long ago."""
-    edge = aliased(Connection)
-    over = or_(edge.state == ConnectionState.DECLINED.value, edge.state == ConnectionState.REMOVED.value)
-    return (
-        select(edge.id)
-        .where(
-            mine(edge),
-            edge.first_id == func.least(ME, MatchingProfile.user_id),
-            edge.second_id == func.greatest(ME, MatchingProfile.user_id),
-            or_(
-                edge.state == ConnectionState.PENDING.value,
-                edge.state == ConnectionState.CONNECTED.value,
-                edge.first_blocked_at.is_not(None),
-                edge.second_blocked_at.is_not(None),
-                and_(over, edge.answered_at > bindparam("fresh", type_=DateTime(timezone=True))),
-            ),
-        )
-        .exists()
+    over = or_(Connection.state == ConnectionState.DECLINED.value, Connection.state == ConnectionState.REMOVED.value)
+    forbids = or_(
+        Connection.state == ConnectionState.PENDING.value,
+        Connection.state == ConnectionState.CONNECTED.value,
+        Connection.first_blocked_at.is_not(None),
+        Connection.second_blocked_at.is_not(None),
+        and_(over, Connection.answered_at > bindparam("fresh", type_=DateTime(timezone=True))),
     )
-
-
-def _feedback_of(other: InstrumentedAttribute[object]) -> ColumnElement[bool]:
-    return and_(mine(MatchFeedback), MatchFeedback.about_id == ME, MatchFeedback.other_id == other)
+    return union_all(
+        select(Connection.second_id).where(mine(Connection), Connection.first_id == ME, forbids),
+        select(Connection.first_id).where(mine(Connection), Connection.second_id == ME, forbids),
+    )
 
 
 TERMS = bindparam("terms", type_=ARRAY(Text))
 _TERM = func.unnest(MatchingProfile.terms).column_valued("term")
 _COMMON = select(func.count(_TERM)).where(any_(TERMS) == _TERM).scalar_subquery()
+USEFUL_MEMBER = MatchingProfile.user_id.in_(_judged(Verdict.USEFUL))
 MEMBERS = Read(
     select(
         MatchingProfile.user_id,
@@ -83,34 +83,27 @@ MEMBERS = Read(
         MatchingProfile.goals,
         MatchingProfile.offers,
         MatchingProfile.company,
-        MatchFeedback.verdict,
+        USEFUL_MEMBER.label("is_useful"),
     )
-    .outerjoin(MatchFeedback, _feedback_of(MatchingProfile.user_id))
     .where(
         mine(MatchingProfile),
         MatchingProfile.is_open,
         MatchingProfile.user_id != ME,
         MatchingProfile.terms.op("&&", is_comparison=True)(TERMS),
         _other_company(MatchingProfile.company),
-        UNDISMISSED,
-        ~_between(),
+        MatchingProfile.user_id.not_in(_judged(Verdict.DISMISSED)),
+        MatchingProfile.user_id.not_in(_between()),
     )
-    .order_by(USEFUL.desc(), _COMMON.desc(), MatchingProfile.user_id)
+    .order_by(USEFUL_MEMBER.desc(), _COMMON.desc(), MatchingProfile.user_id)
     .limit(MOST_CANDIDATES)
 )
 
 
-def _maybe_one_person() -> ColumnElement[bool]:
-    pair = aliased(DuplicatePair)
-    return (
-        select(pair.id)
-        .where(
-            mine(pair),
-            ~pair.is_dismissed,
-            pair.first_id == func.least(ME, Contact.id),
-            pair.second_id == func.greatest(ME, Contact.id),
-        )
-        .exists()
+def _maybe_one_person() -> CompoundSelect[UUID]:
+    undecided = (mine(DuplicatePair), ~DuplicatePair.is_dismissed)
+    return union_all(
+        select(DuplicatePair.second_id).where(*undecided, DuplicatePair.first_id == ME),
+        select(DuplicatePair.first_id).where(*undecided, DuplicatePair.second_id == ME),
     )
 
 
@@ -121,6 +114,7 @@ _POINTS = sum(
     (case((equal, bindparam(f"{rule.field}_points", type_=Integer())), else_=0) for rule, equal in SHARED),
     start=cast(0, Integer),
 )
+USEFUL_CONTACT = Contact.id.in_(_judged(Verdict.USEFUL))
 CONTACTS = Read(
     select(
         Contact.id,
@@ -128,9 +122,8 @@ CONTACTS = Read(
         Contact.last_name,
         Contact.company,
         *(getattr(Contact, rule.other_field) for rule in CONTACT_RULES),
-        MatchFeedback.verdict,
+        USEFUL_CONTACT.label("is_useful"),
     )
-    .outerjoin(MatchFeedback, _feedback_of(Contact.id))
     .where(
         mine(Contact),
         ~Contact.is_deleted,
@@ -138,9 +131,9 @@ CONTACTS = Read(
         Contact.marketing_consent != Consent.WITHDRAWN.value,
         or_(*(equal for _, equal in SHARED)),
         _other_company(Contact.company),
-        UNDISMISSED,
-        ~_maybe_one_person(),
+        Contact.id.not_in(_judged(Verdict.DISMISSED)),
+        Contact.id.not_in(_maybe_one_person()),
     )
-    .order_by(USEFUL.desc(), _POINTS.desc(), Contact.id)
+    .order_by(USEFUL_CONTACT.desc(), _POINTS.desc(), Contact.id)
     .limit(MOST_CANDIDATES)
 )

@@ -125,7 +125,7 @@ def _ranked(
         if found := reasons(traits, theirs, rules, weights):
             other = row["id"] if rules is CONTACT_RULES else row["user_id"]
             score = sum(reason.points for reason in found)
-            verdict = Verdict(row["verdict"]) if row["verdict"] else None
+            verdict = Verdict.USEFUL if row["is_useful"] else None
             items.append(Recommendation(id=other, name=names[other], score=score, reasons=found, feedback=verdict))
     items.sort(key=lambda item: (item.feedback is not Verdict.USEFUL, -item.score, item.id))
     return Recommendations(items=items[:limit])
