@@ -31,6 +31,7 @@ UNAUDITED = {
     "networking.contact_scores",
     "networking.erased_keys",
     "networking.duplicate_pairs",
+    "networking.erased_keys",
     "networking.score_runs",
 }
 """Tenant tables whose changes are not written down; each model says why."""

@@ -27,7 +27,7 @@ FILLINGS = {
     "remove_connection": Filling(path=CONNECTION, rows={"networking.connections": MINE | {"state": "connected"}}),
     "block_person": Filling(path=OTHER, rows={"networking.connections": MINE}),
     "unblock_person": Filling(path=OTHER, rows={"networking.connections": MINE}),
-    "get_matching_profile": Filling(rows={"networking.matching_profiles": {"user_id": Caller()}}),
+    "get_matching_profile": Filling(tells_of_none=True),
     "recommend_members": Filling(tells_of_none=True),
     "judge_member_recommendation": Filling(path={"user_id": Colleague()}, json={"verdict": "useful"}),
     "recommend_contacts": Filling(path={"contact_id": CONTACT}, tells_of_none=True),
