@@ -29,7 +29,6 @@ UNAUDITED = {
     "networking.contact_import_chunks",
     "networking.contact_import_rows",
     "networking.contact_scores",
-    "networking.erased_keys",
     "networking.duplicate_pairs",
     "networking.erased_keys",
     "networking.score_runs",
