@@ -50,6 +50,7 @@ from modules.networking.values import (
     Priority,
     RevertOutcome,
     RowOutcome,
+    Visibility,
     one_of,
 )
 
@@ -69,6 +70,8 @@ class Contact(TenantModel, SoftDelete, schema=SCHEMA):
         tenant_index("ix_contacts_created", "created_at", "id", postgresql_where=text("NOT is_deleted")),
         tenant_index("ix_contacts_name", "last_name", "first_name"),
         CheckConstraint(one_of("marketing_consent", Consent), name="marketing_consent"),
+        CheckConstraint(one_of("visibility", Visibility), name="visibility"),
+        tenant_index("ix_contacts_owner", "owner_id", "created_at", "id", postgresql_where=text("NOT is_deleted")),
         tenant_reference("merged_into", f"{SCHEMA}.contacts"),
         tenant_index("ix_contacts_address", "email"),
         tenant_index("ix_contacts_phone", "phone_e164", postgresql_where=text("phone_e164 IS NOT NULL")),
@@ -92,6 +95,11 @@ class Contact(TenantModel, SoftDelete, schema=SCHEMA):
 
     created_by: Mapped[UUID | None]
     updated_by: Mapped[UUID | None]
+    owner_id: Mapped[UUID | None]
+    """The member whose contact it is."""
+    visibility: Mapped[str] = mapped_column(
+        Text, default=Visibility.ORGANIZATION.value, server_default=Visibility.ORGANIZATION.value
+    )
     first_name: Mapped[Pii]
     last_name: Mapped[OptionalPii]
     email: Mapped[OptionalPii]

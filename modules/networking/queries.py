@@ -1,13 +1,14 @@
 """The read side of networking. Each query carries its own tenant predicate: row security is the second wall."""
 
 from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Text, bindparam, cast, exists, func, literal_column, select
+from sqlalchemy import ColumnElement, Text, bindparam, exists, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
-from core.sdk import ListQuery, Read, mine
+from core.sdk import ListQuery, Read, TenantModel, mine
 from modules.networking.models import (
     Contact,
     ContactImportError,
@@ -16,6 +17,7 @@ from modules.networking.models import (
     ContactMerge,
     DuplicatePair,
 )
+from modules.networking.visibility import ASKER, visible
 
 MAX_TERMS = 8
 
@@ -25,6 +27,8 @@ CONTACT_COLUMNS = (
     Contact.version,
     Contact.created_by,
     Contact.updated_by,
+    Contact.owner_id,
+    Contact.visibility,
     Contact.first_name,
     Contact.last_name,
     Contact.email,
@@ -69,19 +73,26 @@ CONTACT_FILTERS: dict[str, ColumnElement[bool]] = {
     "status": Contact.status == bindparam("status"),
     "priority": Contact.priority == bindparam("priority"),
     "industry": Contact.industry == bindparam("industry"),
+    "owner_id": Contact.owner_id == bindparam("owner_id"),
     "q": Contact.id.in_(FOUND),
 }
 """The same filters serve the list and the export."""
 
 CONTACTS = ListQuery(
-    Contact, columns=CONTACT_COLUMNS, where=[~Contact.is_deleted], filters=CONTACT_FILTERS, sorts=CONTACT_SORTS
+    Contact,
+    columns=CONTACT_COLUMNS,
+    where=[~Contact.is_deleted, visible(Contact)],
+    filters=CONTACT_FILTERS,
+    sorts=CONTACT_SORTS,
+    asker=ASKER,
 )
 DELETED_CONTACTS = ListQuery(
     Contact,
     columns=CONTACT_COLUMNS,
-    where=[Contact.is_deleted, Contact.merged_into.is_(None)],
+    where=[Contact.is_deleted, Contact.merged_into.is_(None), visible(Contact)],
     filters=CONTACT_FILTERS,
     sorts=CONTACT_SORTS,
+    asker=ASKER,
 )
 """What can be restored."""
 
@@ -112,6 +123,19 @@ INTERACTIONS = ListQuery(
     default_sort="-interaction_date",
 )
 
+
+def _unless_hidden(contact_id: InstrumentedAttribute[UUID | None], *, of: type[TenantModel]) -> ColumnElement[Any]:
+    """The id of a contact that the viewer may see, else null."""
+    contact = aliased(Contact)
+    return (
+        select(contact.id)
+        .where(contact.organization_id == of.organization_id, contact.id == contact_id, visible(contact))
+        .correlate(of)
+        .scalar_subquery()
+        .label(contact_id.key)
+    )
+
+
 IMPORT_ERRORS = ListQuery(
     ContactImportError,
     columns=(
@@ -133,8 +157,9 @@ IMPORT_ROWS = ListQuery(
         ContactImportRow.line,
         ContactImportRow.outcome,
         ContactImportRow.code,
-        ContactImportRow.contact_id,
+        _unless_hidden(ContactImportRow.contact_id, of=ContactImportRow),
     ),
+    asker=ASKER,
     filters={
         "import_id": ContactImportRow.import_id == bindparam("import_id"),
         "outcome": ContactImportRow.outcome == bindparam("outcome"),
@@ -144,11 +169,12 @@ IMPORT_ROWS = ListQuery(
 )
 
 
-def _living(contact_id: InstrumentedAttribute[UUID]) -> ColumnElement[bool]:
+def _seen(
+    contact_id: InstrumentedAttribute[UUID], *, of: type[TenantModel], is_living: bool = True
+) -> ColumnElement[bool]:
     contact = aliased(Contact)
-    return exists().where(
-        contact.organization_id == DuplicatePair.organization_id, contact.id == contact_id, ~contact.is_deleted
-    )
+    seen = exists().where(contact.organization_id == of.organization_id, contact.id == contact_id, visible(contact))
+    return seen.where(~contact.is_deleted) if is_living else seen
 
 
 MERGES = ListQuery(
@@ -161,6 +187,11 @@ MERGES = ListQuery(
         ContactMerge.created_at,
         ContactMerge.undo_until,
     ),
+    where=[
+        _seen(ContactMerge.survivor_id, of=ContactMerge, is_living=False),
+        _seen(ContactMerge.merged_id, of=ContactMerge, is_living=False),
+    ],
+    asker=ASKER,
     filters={"survivor_id": ContactMerge.survivor_id == bindparam("survivor_id")},
     sorts={"created_at": ContactMerge.created_at},
 )
@@ -176,7 +207,8 @@ DUPLICATE_PAIRS = ListQuery(
         DuplicatePair.reasons,
         DuplicatePair.dismissed_at,
     ),
-    where=[_living(DuplicatePair.first_id), _living(DuplicatePair.second_id)],
+    where=[_seen(DuplicatePair.first_id, of=DuplicatePair), _seen(DuplicatePair.second_id, of=DuplicatePair)],
+    asker=ASKER,
     filters={"dismissed": DuplicatePair.is_dismissed == bindparam("dismissed")},
     sorts={"score": DuplicatePair.score},
     default_sort="-score",
@@ -195,21 +227,12 @@ def search_terms(q: str | None) -> list[str] | None:
 
 @lru_cache(maxsize=128)
 def contacts_export(filters: tuple[str, ...]) -> Read:
-    """All living contacts that fit the filters, oldest first."""
+    """All living contacts that fit the filters and that the viewer may see, oldest first."""
     return Read(
         select(*CONTACT_COLUMNS)
-        .where(mine(Contact), ~Contact.is_deleted, *(CONTACT_FILTERS[name] for name in filters))
+        .where(mine(Contact), ~Contact.is_deleted, visible(Contact), *(CONTACT_FILTERS[name] for name in filters))
         .order_by(Contact.created_at, Contact.id)
     )
-
-
-CONTACT = Read(
-    select(cast(func.row_to_json(literal_column("contact")), Text)).select_from(
-        select(*CONTACT_COLUMNS)
-        .where(mine(Contact), Contact.id == bindparam("id"), ~Contact.is_deleted)
-        .subquery("contact")
-    )
-)
 
 
 IMPORT_ERROR_FILE = Read(

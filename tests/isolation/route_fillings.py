@@ -228,6 +228,19 @@ FILLINGS |= {
     f"POST {RUNS}": Filling(rows=READABLE),
     f"GET {RUNS}/{{run_id:uuid}}": Filling(path={"run_id": Id("networking.score_runs")}),
 }
+SHARES = f"{CONTACTS}/{{contact_id:uuid}}/shares"
+SHARED = {"contact_id": Id("networking.contact_shares", "contact_id")}
+WITH = Id("networking.contact_shares", "grantee_id")
+FILLINGS |= {
+    f"PUT {CONTACTS}/{{contact_id:uuid}}/owner": Filling(path=CONTACT, json=MEMBER),
+    f"GET {SHARES}": Filling(path=SHARED),
+    f"PUT {SHARES}/members/{{user_id:uuid}}": Filling(path=CONTACT | MEMBER, json={"can_edit": True}),
+    f"DELETE {SHARES}/members/{{user_id:uuid}}": Filling(path=SHARED | {"user_id": WITH}),
+    f"PUT {SHARES}/teams/{{team_id:uuid}}": Filling(path=CONTACT | TEAM, json={"can_edit": True}),
+    f"DELETE {SHARES}/teams/{{team_id:uuid}}": Filling(
+        path=SHARED | {"team_id": WITH}, rows={"networking.contact_shares": {"kind": "team"}}
+    ),
+}
 MODULES = "/api/v1/modules"
 MODULE = {"name": "networking"}
 FILLINGS |= {

@@ -7,6 +7,7 @@ from core.testing.conformance import Filling, Id
 
 CONTACT, FIRST = Id("networking.contacts"), Id("networking.duplicate_pairs", "first_id")
 SECOND = Id("networking.duplicate_pairs", "second_id")
+SHARED, GRANTEE = (Id("networking.contact_shares", name) for name in ("contact_id", "grantee_id"))
 PAIR = {"contact_id": FIRST, "other_id": SECOND}
 FILLINGS = {
     "import_contacts": Filling(files={"file": ("contacts.csv", b"first_name\nAda\n", "text/csv")}),
@@ -15,6 +16,10 @@ FILLINGS = {
     "reconsider_duplicate": Filling(path=PAIR),
     "preview_merge": Filling(path={"contact_id": FIRST}, json={"other_id": SECOND}),
     "merge_contacts": Filling(path={"contact_id": FIRST}, json={"other_id": SECOND}),
+    "unshare_contact_with_member": Filling(path={"contact_id": SHARED, "user_id": GRANTEE}),
+    "unshare_contact_with_team": Filling(
+        path={"contact_id": SHARED, "team_id": GRANTEE}, rows={"networking.contact_shares": {"kind": "team"}}
+    ),
     "undo_merge": Filling(
         path={"merge_id": Id("networking.contact_merges")},
         rows={"networking.contact_merges": {"undo_until": datetime(2999, 1, 1, tzinfo=UTC)}},

@@ -7,6 +7,7 @@ from modules.networking.routes.imports import IMPORT_ROUTES
 from modules.networking.routes.interactions import INTERACTION_ROUTES
 from modules.networking.routes.merging import MERGE_ROUTES
 from modules.networking.routes.scores import SCORE_ROUTES
+from modules.networking.routes.sharing import SHARING_ROUTES
 
 ROUTES = (
     *CONTACT_ROUTES,
@@ -16,4 +17,5 @@ ROUTES = (
     *INTERACTION_ROUTES,
     *CONNECTION_ROUTES,
     *SCORE_ROUTES,
+    *SHARING_ROUTES,
 )

@@ -34,6 +34,7 @@ from modules.networking.schemas import ContactIn, ContactOut, ContactPatch, Inte
 from modules.networking.services import contacts, interactions
 from modules.networking.values import ContactStatus, ContactType, Priority
 from modules.networking.views import contact_out, interaction_out
+from modules.networking.visibility import viewer_of
 
 Text = Annotated[str | None, QueryParameter(title=NO_NUL_TITLE, min_length=1, max_length=200, pattern=NO_NUL)]
 Search = Annotated[
@@ -77,6 +78,7 @@ async def list_contacts(
     status: FromQuery[ContactStatus | None] = None,
     priority: FromQuery[Priority | None] = None,
     industry: Text = None,
+    owner_id: FromQuery[UUID | None] = None,
     q: Search = None,
     is_deleted: FromQuery[bool] = False,
     sort: FromQuery[ContactSort] = "-created_at",
@@ -92,7 +94,9 @@ async def list_contacts(
         status=status,
         priority=priority,
         industry=industry,
+        owner_id=owner_id,
         q=search_terms(q),
+        viewer=viewer_of(ctx),
     )
     return json_bytes(page)
 
@@ -111,12 +115,20 @@ async def export_contacts_csv(
     status: FromQuery[ContactStatus | None] = None,
     priority: FromQuery[Priority | None] = None,
     industry: Text = None,
+    owner_id: FromQuery[UUID | None] = None,
     q: Search = None,
 ) -> Stream:
-    asked = {"contact_type": contact_type, "status": status, "priority": priority, "industry": industry, "q": q}
+    asked = {
+        "contact_type": contact_type,
+        "status": status,
+        "priority": priority,
+        "industry": industry,
+        "owner_id": owner_id,
+        "q": q,
+    }
     filters = {name: value for name, value in asked.items() if value is not None}
     await ctx.note_read("networking.contacts", format="csv", filters=filters)
-    rows = export_contacts(ctx, contact_type=contact_type, status=status, priority=priority, industry=industry, q=q)
+    rows = export_contacts(ctx, filters)
     headers = {"Content-Disposition": 'attachment; filename="contacts.csv"'}
     return Stream(rows, media_type="text/csv", headers=headers)
 
