@@ -120,13 +120,13 @@ class ListQuery:
         sorts: Mapping[str, SortColumn],
         where: Sequence[ColumnElement[bool] | InstrumentedAttribute[bool]] = (),
         filters: Mapping[str, ColumnElement[bool]] | None = None,
-        asker: Collection[str] = (),
+        besides: Collection[str] = (),
         default_sort: str = "-created_at",
     ) -> None:
         """Of the tenant's rows; of a model that is no tenant's, everybody's: those lists are the system role's.
 
-        `asker` names the values that `where` and `columns` want besides: who asks, and not for what. They make no
-        other list of it, and one that is not given is NULL.
+        `besides` names values that conditions and columns take beside the filters, such as who asks. They make no
+        other list of it: a cursor outlives their change. One that is not given is NULL.
         """
         self.name = f"{model.__table__.schema}.{model.__tablename__}"
         self.sorts = sorts
@@ -135,7 +135,7 @@ class ListQuery:
         self._id = model.id
         self._where = (*_own(model), *where)
         self._filters = dict(filters or {})
-        self._asker = frozenset(asker)
+        self._besides = frozenset(besides)
         self._compile = lru_cache(maxsize=512)(self._compile_shape)
 
     async def page(
@@ -152,7 +152,7 @@ class ListQuery:
         """One page as the JSON of `Page`. A filter that is None is left out. Raises `Invalid` for a bad cursor."""
         sort = sort or self.default_sort
         values = {name: value for name, value in filters.items() if value is not None}
-        given = {name: value for name, value in values.items() if name not in self._asker}
+        given = {name: value for name, value in values.items() if name not in self._besides}
         fingerprint = self._fingerprint(sort, given)
         after = "start"
         if cursor is not None:

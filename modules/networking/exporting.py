@@ -7,7 +7,8 @@ from typing import Any, cast
 
 from core.sdk import Ctx
 from modules.networking.models import ContactImport
-from modules.networking.queries import CONTACT_COLUMNS, IMPORT_ERROR_FILE, contacts_export, search_terms
+from modules.networking.queries import CONTACT_COLUMNS, IMPORT_ERROR_FILE, contacts_export
+from modules.networking.searching import search_values
 from modules.networking.visibility import viewer_of
 
 LEFT_OUT = frozenset({"organization_id", "version", "is_deleted", "deleted_at"})
@@ -30,10 +31,10 @@ def cell(value: Any) -> str:
 async def export_contacts(ctx: Ctx, filters: Mapping[str, Any]) -> AsyncIterator[bytes]:
     """The header, then each contact that fits the filters, as they come from the database."""
     yield line_of(COLUMNS)
-    given = dict(filters)
-    if "q" in given and (terms := search_terms(given.pop("q"))):
-        given["q"] = terms
-    async for row in ctx.reads.stream(contacts_export(tuple(sorted(given))), **given, viewer=viewer_of(ctx)):
+    searched = search_values(filters.get("q"))
+    given = {name: value for name, value in filters.items() if name != "q" or searched}
+    values = {**given, **searched, "viewer": viewer_of(ctx)}
+    async for row in ctx.reads.stream(contacts_export(tuple(sorted(given))), **values):
         yield line_of([cell(row[column]) for column in COLUMNS])
 
 

@@ -58,6 +58,10 @@ SCHEMA = "networking"
 SEARCHED = ("first_name", "last_name", "company", "job_title", "email")
 SEARCH_TEXT = "lower(" + " || ' ' || ".join(f"coalesce({column}, '')" for column in SEARCHED) + ")"
 
+SEARCH_WORDS = (
+    "to_tsvector('pg_catalog.simple'::regconfig, search_text || ' ' || coalesce(bio, '') || ' ' || coalesce(notes, ''))"
+)
+
 
 class Contact(TenantModel, SoftDelete, schema=SCHEMA):
     """A person that the organization wants to reach, knows, or has won: target, contact, plug."""
@@ -91,6 +95,7 @@ class Contact(TenantModel, SoftDelete, schema=SCHEMA):
             postgresql_using="gin",
             postgresql_ops={"search_text": "core.gin_trgm_ops"},
         ),
+        Index("ix_contacts_words", "organization_id", text(f"({SEARCH_WORDS})"), postgresql_using="gin"),
     )
 
     created_by: Mapped[UUID | None]

@@ -4,8 +4,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Text, bindparam, exists, func, select
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import ColumnElement, bindparam, exists, func, select
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from core.sdk import ListQuery, Read, TenantModel, mine
@@ -17,9 +16,8 @@ from modules.networking.models import (
     ContactMerge,
     DuplicatePair,
 )
+from modules.networking.searching import SEARCHED, hits
 from modules.networking.visibility import ASKER, visible
-
-MAX_TERMS = 8
 
 CONTACT_COLUMNS = (
     Contact.id,
@@ -64,19 +62,16 @@ CONTACT_SORTS = {
     "lead_score": Contact.lead_score,
     "last_interaction": Contact.last_interaction,
 }
-FOUND = select(func.networking.find_contacts(bindparam("q", type_=ARRAY(Text))).column_valued("id"))
-"""Ids of the contacts whose text holds every term. A definer function, since row security keeps the planner from the
-trigram index: its operators are not leakproof."""
-
 CONTACT_FILTERS: dict[str, ColumnElement[bool]] = {
     "contact_type": Contact.contact_type == bindparam("contact_type"),
     "status": Contact.status == bindparam("status"),
     "priority": Contact.priority == bindparam("priority"),
     "industry": Contact.industry == bindparam("industry"),
     "owner_id": Contact.owner_id == bindparam("owner_id"),
-    "q": Contact.id.in_(FOUND),
 }
-"""The same filters serve the list and the export."""
+"""The same filters serve the list, the search and the export."""
+
+LIVING, TRASHED = hits(is_deleted=False), hits(is_deleted=True)
 
 CONTACTS = ListQuery(
     Contact,
@@ -84,7 +79,7 @@ CONTACTS = ListQuery(
     where=[~Contact.is_deleted, visible(Contact)],
     filters=CONTACT_FILTERS,
     sorts=CONTACT_SORTS,
-    asker=ASKER,
+    besides=ASKER,
 )
 DELETED_CONTACTS = ListQuery(
     Contact,
@@ -92,9 +87,27 @@ DELETED_CONTACTS = ListQuery(
     where=[Contact.is_deleted, Contact.merged_into.is_(None), visible(Contact)],
     filters=CONTACT_FILTERS,
     sorts=CONTACT_SORTS,
-    asker=ASKER,
+    besides=ASKER,
 )
 """What can be restored."""
+FOUND_CONTACTS = ListQuery(
+    Contact,
+    columns=(*CONTACT_COLUMNS, LIVING.c.relevance),
+    where=[~Contact.is_deleted, visible(Contact)],
+    filters=CONTACT_FILTERS | {"q": LIVING.c.contact_id == Contact.id},
+    sorts=CONTACT_SORTS | {"relevance": LIVING.c.relevance},
+    default_sort="-relevance",
+    besides=(*ASKER, *SEARCHED),
+)
+FOUND_DELETED_CONTACTS = ListQuery(
+    Contact,
+    columns=(*CONTACT_COLUMNS, TRASHED.c.relevance),
+    where=[Contact.is_deleted, Contact.merged_into.is_(None), visible(Contact)],
+    filters=CONTACT_FILTERS | {"q": TRASHED.c.contact_id == Contact.id},
+    sorts=CONTACT_SORTS | {"relevance": TRASHED.c.relevance},
+    default_sort="-relevance",
+    besides=(*ASKER, *SEARCHED),
+)
 
 INTERACTIONS = ListQuery(
     ContactInteraction,
@@ -159,7 +172,7 @@ IMPORT_ROWS = ListQuery(
         ContactImportRow.code,
         _unless_hidden(ContactImportRow.contact_id, of=ContactImportRow),
     ),
-    asker=ASKER,
+    besides=ASKER,
     filters={
         "import_id": ContactImportRow.import_id == bindparam("import_id"),
         "outcome": ContactImportRow.outcome == bindparam("outcome"),
@@ -191,7 +204,7 @@ MERGES = ListQuery(
         _seen(ContactMerge.survivor_id, of=ContactMerge, is_living=False),
         _seen(ContactMerge.merged_id, of=ContactMerge, is_living=False),
     ],
-    asker=ASKER,
+    besides=ASKER,
     filters={"survivor_id": ContactMerge.survivor_id == bindparam("survivor_id")},
     sorts={"created_at": ContactMerge.created_at},
 )
@@ -208,21 +221,14 @@ DUPLICATE_PAIRS = ListQuery(
         DuplicatePair.dismissed_at,
     ),
     where=[_seen(DuplicatePair.first_id, of=DuplicatePair), _seen(DuplicatePair.second_id, of=DuplicatePair)],
-    asker=ASKER,
+    besides=ASKER,
     filters={"dismissed": DuplicatePair.is_dismissed == bindparam("dismissed")},
     sorts={"score": DuplicatePair.score},
     default_sort="-score",
 )
 
 
-def search_terms(q: str | None) -> list[str] | None:
-    """The words of a search as LIKE patterns, the longest first: it is the one that the index looks up.
-
-    Every word must be found. None where there is nothing to search for.
-    """
-    words = sorted((q or "").lower().split()[:MAX_TERMS], key=len, reverse=True)
-    escaped = (word.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") for word in words)
-    return [f"%{word}%" for word in escaped] or None
+EXPORT_FILTERS = CONTACT_FILTERS | {"q": LIVING.c.contact_id == Contact.id}
 
 
 @lru_cache(maxsize=128)
@@ -230,7 +236,7 @@ def contacts_export(filters: tuple[str, ...]) -> Read:
     """All living contacts that fit the filters and that the viewer may see, oldest first."""
     return Read(
         select(*CONTACT_COLUMNS)
-        .where(mine(Contact), ~Contact.is_deleted, visible(Contact), *(CONTACT_FILTERS[name] for name in filters))
+        .where(mine(Contact), ~Contact.is_deleted, visible(Contact), *(EXPORT_FILTERS[name] for name in filters))
         .order_by(Contact.created_at, Contact.id)
     )
 

@@ -7,11 +7,13 @@ from modules.networking.schemas import ContactOut, ImportColumn, ImportErrorOut,
 from modules.networking.values import ImportField
 
 FIELDS = frozenset(ImportField)
+OF_LISTS = frozenset({"relevance"})
+"""What only lists tell."""
 
 
 def _shown[T: Struct](row: object, kind: type[T], **others: object) -> T:
     """Struct fields by the row's attribute of the same name; `metadata`, which SQLAlchemy keeps for itself, apart."""
-    names = [name for name in kind.__struct_fields__ if name not in others]
+    names = [name for name in kind.__struct_fields__ if name not in others and name not in OF_LISTS]
     values = {name: getattr(row, "metadata_" if name == "metadata" else name) for name in names}
     return convert(values | others, kind)
 

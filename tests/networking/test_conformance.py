@@ -36,5 +36,7 @@ test_conformance = conformance.of(
         "networking.find_contacts(text[])",
         "networking.find_matches(uuid[],text[],text[],text[])",
         "networking.find_similar(uuid[])",
+        "networking.search_alike(text[])",
+        "networking.search_contacts(text[],text,text)",
     },
 )

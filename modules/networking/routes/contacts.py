@@ -29,8 +29,9 @@ from core.sdk import (
 )
 from modules.networking.exporting import export_contacts
 from modules.networking.permissions import EXPORT, READ, WRITE
-from modules.networking.queries import CONTACTS, DELETED_CONTACTS, INTERACTIONS, search_terms
+from modules.networking.queries import CONTACTS, DELETED_CONTACTS, FOUND_CONTACTS, FOUND_DELETED_CONTACTS, INTERACTIONS
 from modules.networking.schemas import ContactIn, ContactOut, ContactPatch, InteractionIn, InteractionOut
+from modules.networking.searching import search_values
 from modules.networking.services import contacts, interactions
 from modules.networking.values import ContactStatus, ContactType, Priority
 from modules.networking.views import contact_out, interaction_out
@@ -44,7 +45,7 @@ Search = Annotated[
         min_length=1,
         max_length=200,
         pattern=NO_NUL,
-        description="Words in name, company, title, e-mail",
+        description="Words in name, company, title, e-mail and notes; where nobody has them, words spelt alike",
     ),
 ]
 AllowDuplicate = Annotated[
@@ -59,6 +60,7 @@ ContactSort = Literal[
     "company", "-company",
     "lead_score", "-lead_score",
     "last_interaction", "-last_interaction",
+    "relevance", "-relevance",
 ]  # fmt: skip
 InteractionSort = Literal["interaction_date", "-interaction_date", "created_at", "-created_at"]
 
@@ -81,12 +83,15 @@ async def list_contacts(
     owner_id: FromQuery[UUID | None] = None,
     q: Search = None,
     is_deleted: FromQuery[bool] = False,
-    sort: FromQuery[ContactSort] = "-created_at",
+    sort: FromQuery[ContactSort | None] = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: PageCursor = None,
 ) -> Response[Page[ContactOut]]:
+    """With `q`, the best come first unless `sort` says otherwise; without it, the newest."""
+    searched = search_values(q)
+    found = FOUND_DELETED_CONTACTS if is_deleted else FOUND_CONTACTS
     page = await ctx.page(
-        DELETED_CONTACTS if is_deleted else CONTACTS,
+        found if searched else DELETED_CONTACTS if is_deleted else CONTACTS,
         sort=sort,
         limit=limit,
         cursor=cursor,
@@ -95,7 +100,7 @@ async def list_contacts(
         priority=priority,
         industry=industry,
         owner_id=owner_id,
-        q=search_terms(q),
+        **searched,
         viewer=viewer_of(ctx),
     )
     return json_bytes(page)
