@@ -183,6 +183,8 @@ class ContactMerge(TenantModel, schema=SCHEMA):
     """Who had changed the merged contact last, and when."""
     interaction_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid), default=list, server_default="{}")
     """Interactions that moved to the survivor."""
+    tag_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid), default=list, server_default="{}")
+    """Tags that the survivor got by it."""
     undo_until: Mapped[datetime]
 
 

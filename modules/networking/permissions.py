@@ -9,4 +9,5 @@ EXPORT = Permission("networking:export", "Take all contacts out as a file", leas
 CONNECT = Permission("networking:connect", "Connect with other members, and be recommended to them", least=Role.MEMBER)
 SCORE = Permission("networking:score", "Set the rules of lead scores, and recompute", least=Role.MANAGER)
 SEE_ALL = Permission("networking:contacts:see-all", "See and change contacts that are not shared with everybody")
-PERMISSIONS = (READ, WRITE, IMPORT, EXPORT, CONNECT, SCORE, SEE_ALL)
+TAGS = Permission("networking:tags", "Rename, merge and delete tags", least=Role.MANAGER)
+PERMISSIONS = (READ, WRITE, IMPORT, EXPORT, CONNECT, SCORE, SEE_ALL, TAGS)

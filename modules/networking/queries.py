@@ -4,7 +4,8 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, bindparam, exists, func, select
+from sqlalchemy import ColumnElement, bindparam, exists, func, literal_column, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from core.sdk import ListQuery, Read, TenantModel, mine
@@ -17,6 +18,7 @@ from modules.networking.models import (
     DuplicatePair,
 )
 from modules.networking.searching import SEARCHED, hits
+from modules.networking.tag_models import ContactTag, Tag
 from modules.networking.visibility import ASKER, visible
 
 CONTACT_COLUMNS = (
@@ -52,6 +54,12 @@ CONTACT_COLUMNS = (
     Contact.updated_at,
     Contact.is_deleted,
     Contact.deleted_at,
+    select(func.coalesce(func.array_agg(aggregate_order_by(Tag.name, Tag.key)), literal_column("'{}'::text[]")))
+    .join(ContactTag, (ContactTag.organization_id == Tag.organization_id) & (ContactTag.tag_id == Tag.id))
+    .where(ContactTag.organization_id == Contact.organization_id, ContactTag.contact_id == Contact.id)
+    .correlate(Contact)
+    .scalar_subquery()
+    .label("tags"),
 )
 CONTACT_SORTS = {
     "created_at": Contact.created_at,
@@ -68,6 +76,13 @@ CONTACT_FILTERS: dict[str, ColumnElement[bool]] = {
     "priority": Contact.priority == bindparam("priority"),
     "industry": Contact.industry == bindparam("industry"),
     "owner_id": Contact.owner_id == bindparam("owner_id"),
+    "tag": exists().where(
+        Tag.organization_id == Contact.organization_id,
+        Tag.key == bindparam("tag"),
+        ContactTag.organization_id == Tag.organization_id,
+        ContactTag.tag_id == Tag.id,
+        ContactTag.contact_id == Contact.id,
+    ),
 }
 """The same filters serve the list, the search and the export."""
 

@@ -140,6 +140,8 @@ class ContactOut(Struct, frozen=True, kw_only=True):
     updated_at: datetime
     is_deleted: bool
     deleted_at: datetime | None
+    tags: list[str]
+    """Names, in their order."""
     relevance: int | UnsetType = UNSET
     """Of what a search found: how well it fits."""
 

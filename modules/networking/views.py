@@ -2,8 +2,10 @@
 
 from msgspec import Struct, convert
 
+from core.sdk import Ctx
 from modules.networking.models import Contact, ContactImport, ContactImportError, ContactInteraction
 from modules.networking.schemas import ContactOut, ImportColumn, ImportErrorOut, ImportOut, InteractionOut
+from modules.networking.services.tags import tags_of
 from modules.networking.values import ImportField
 
 FIELDS = frozenset(ImportField)
@@ -18,8 +20,8 @@ def _shown[T: Struct](row: object, kind: type[T], **others: object) -> T:
     return convert(values | others, kind)
 
 
-def contact_out(contact: Contact) -> ContactOut:
-    return _shown(contact, ContactOut)
+async def contact_out(ctx: Ctx, contact: Contact) -> ContactOut:
+    return _shown(contact, ContactOut, tags=await tags_of(ctx, contact.id))
 
 
 def interaction_out(interaction: ContactInteraction) -> InteractionOut:

@@ -29,6 +29,7 @@ from core.testing.tenants import PASSWORD, Tenant, make_member
 
 CONTACTS = "/api/v1/networking/contacts"
 IMPORTS = "/api/v1/networking/imports"
+TAGS = "/api/v1/networking/tags"
 CSV = b"first_name,email\nAda,ada@example.com\nBad,not-an-address\n"
 
 INTERNALS = re.compile(
@@ -134,6 +135,8 @@ async def existing_ids(tenant: Tenant) -> dict[str, str]:
         "other_id": other.json()["id"],
         "import_id": upload.json()["id"],
         "merge_id": await _merge(tenant),
+        "tag_id": (await tenant.client.post(TAGS, json={"name": uuid4().hex})).json()["id"],
+        "other_tag_id": (await tenant.client.post(TAGS, json={"name": uuid4().hex})).json()["id"],
         "name": "networking",
     }
     planned = {"interaction_type": "call", "interaction_date": "2999-01-01T00:00:00Z", "status": "scheduled"}

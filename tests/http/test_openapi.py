@@ -235,6 +235,8 @@ def _fitting(operation: Operation, tenant: Tenant, ids: Mapping[str, str]) -> di
         "impersonate": {"organization_id": str(tenant.organization_id), "user_id": ids["user_id"]},
         "request_connection": {"user_id": ids["user_id"]},
         "change_contact_owner": {"user_id": ids["user_id"]},
+        "merge_tags": {"other_id": ids.get("other_tag_id", "")},
+        "tag_contacts": {"contact_ids": [ids["contact_id"]], "add": [ids["tag_id"]]},
         "create_team": {"name": uuid4().hex},
         "merge_contacts": {"other_id": ids["other_id"]},
         "preview_merge": {"other_id": ids["other_id"]},

@@ -241,6 +241,18 @@ FILLINGS |= {
         path=SHARED | {"team_id": WITH}, rows={"networking.contact_shares": {"kind": "team"}}
     ),
 }
+TAG = {"tag_id": Id("networking.tags")}
+TAG_ROUTES = "/api/v1/networking/tags"
+FILLINGS |= {
+    f"GET {TAG_ROUTES}": Filling(),
+    f"POST {TAG_ROUTES}": Filling(json={"name": Fresh()}),
+    f"PATCH {TAG_ROUTES}/{{tag_id:uuid}}": Filling(path=TAG, json={"name": Fresh()}),
+    f"DELETE {TAG_ROUTES}/{{tag_id:uuid}}": Filling(path=TAG),
+    f"POST {TAG_ROUTES}/{{tag_id:uuid}}/merges": Filling(
+        path=TAG, json={"other_id": Id("networking.contact_tags", "tag_id")}
+    ),
+    f"POST {CONTACTS}/tags": Filling(json={"contact_ids": [Id("networking.contacts")], "add": [Id("networking.tags")]}),
+}
 MODULES = "/api/v1/modules"
 MODULE = {"name": "networking"}
 FILLINGS |= {

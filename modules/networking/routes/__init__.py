@@ -8,6 +8,7 @@ from modules.networking.routes.interactions import INTERACTION_ROUTES
 from modules.networking.routes.merging import MERGE_ROUTES
 from modules.networking.routes.scores import SCORE_ROUTES
 from modules.networking.routes.sharing import SHARING_ROUTES
+from modules.networking.routes.tags import TAG_ROUTES
 
 ROUTES = (
     *CONTACT_ROUTES,
@@ -18,4 +19,5 @@ ROUTES = (
     *CONNECTION_ROUTES,
     *SCORE_ROUTES,
     *SHARING_ROUTES,
+    *TAG_ROUTES,
 )

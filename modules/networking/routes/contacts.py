@@ -33,6 +33,7 @@ from modules.networking.queries import CONTACTS, DELETED_CONTACTS, FOUND_CONTACT
 from modules.networking.schemas import ContactIn, ContactOut, ContactPatch, InteractionIn, InteractionOut
 from modules.networking.searching import search_values
 from modules.networking.services import contacts, interactions
+from modules.networking.services.tags import tag_key
 from modules.networking.values import ContactStatus, ContactType, Priority
 from modules.networking.views import contact_out, interaction_out
 from modules.networking.visibility import viewer_of
@@ -47,6 +48,10 @@ Search = Annotated[
         pattern=NO_NUL,
         description="Words in name, company, title, e-mail and notes; where nobody has them, words spelt alike",
     ),
+]
+TagFilter = Annotated[
+    str | None,
+    QueryParameter(title=NO_NUL_TITLE, min_length=1, max_length=50, pattern=NO_NUL, description="The name of a tag"),
 ]
 AllowDuplicate = Annotated[
     bool,
@@ -70,7 +75,7 @@ async def create_contact(
     ctx: Ctx, data: JSONBody[ContactIn], allow_duplicate: AllowDuplicate = False
 ) -> Response[ContactOut]:
     contact = await contacts.create_contact(ctx, data, allow_duplicate=allow_duplicate)
-    return tagged(contact_out(contact), version=contact.version, status_code=201)
+    return tagged(await contact_out(ctx, contact), version=contact.version, status_code=201)
 
 
 @get("/contacts", operation_id="list_contacts", summary="List, filter and search contacts", guards=[requires(READ)])
@@ -81,6 +86,7 @@ async def list_contacts(
     priority: FromQuery[Priority | None] = None,
     industry: Text = None,
     owner_id: FromQuery[UUID | None] = None,
+    tag: TagFilter = None,
     q: Search = None,
     is_deleted: FromQuery[bool] = False,
     sort: FromQuery[ContactSort | None] = None,
@@ -100,6 +106,7 @@ async def list_contacts(
         priority=priority,
         industry=industry,
         owner_id=owner_id,
+        tag=None if tag is None else tag_key(tag),
         **searched,
         viewer=viewer_of(ctx),
     )
@@ -121,6 +128,7 @@ async def export_contacts_csv(
     priority: FromQuery[Priority | None] = None,
     industry: Text = None,
     owner_id: FromQuery[UUID | None] = None,
+    tag: TagFilter = None,
     q: Search = None,
 ) -> Stream:
     asked = {
@@ -129,6 +137,7 @@ async def export_contacts_csv(
         "priority": priority,
         "industry": industry,
         "owner_id": owner_id,
+        "tag": None if tag is None else tag_key(tag),
         "q": q,
     }
     filters = {name: value for name, value in asked.items() if value is not None}
@@ -142,7 +151,7 @@ async def export_contacts_csv(
 async def get_contact(ctx: Ctx, contact_id: FromPath[UUID]) -> Response[ContactOut]:
     """The id of a contact that was merged answers with the one that it was merged into; Content-Location says so."""
     contact = await contacts.find_contact(ctx, contact_id)
-    answer = tagged(contact_out(contact), version=contact.version)
+    answer = tagged(await contact_out(ctx, contact), version=contact.version)
     if contact.id != contact_id:
         answer.headers["Content-Location"] = f"/api/v1/networking/contacts/{contact.id}"
     return answer
@@ -159,7 +168,7 @@ async def update_contact(
     allow_duplicate: AllowDuplicate = False,
 ) -> Response[ContactOut]:
     contact = await contacts.update_contact(ctx, contact_id, data, if_match=if_match, allow_duplicate=allow_duplicate)
-    return tagged(contact_out(contact), version=contact.version)
+    return tagged(await contact_out(ctx, contact), version=contact.version)
 
 
 @delete(
@@ -178,7 +187,7 @@ async def delete_contact(ctx: Ctx, contact_id: FromPath[UUID], if_match: IfMatch
 )
 async def restore_contact(ctx: Ctx, contact_id: FromPath[UUID]) -> Response[ContactOut]:
     contact = await contacts.restore_contact(ctx, contact_id)
-    return tagged(contact_out(contact), version=contact.version)
+    return tagged(await contact_out(ctx, contact), version=contact.version)
 
 
 @post(

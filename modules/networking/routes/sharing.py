@@ -26,7 +26,7 @@ async def change_owner(
     ctx: Ctx, contact_id: FromPath[UUID], data: JSONBody[OwnerIn], if_match: IfMatch = None
 ) -> Response[ContactOut]:
     contact = await sharing.change_owner(ctx, contact_id, data.user_id, if_match=if_match)
-    return tagged(contact_out(contact), version=contact.version)
+    return tagged(await contact_out(ctx, contact), version=contact.version)
 
 
 @get(SHARES, operation_id="list_contact_shares", summary="With whom a contact is shared", guards=[requires(READ)])

@@ -19,6 +19,7 @@ from modules.networking.contract import ContactsMerged, ContactsUnmerged
 from modules.networking.models import Contact, ContactInteraction, ContactMerge
 from modules.networking.schemas import MAX_EMAILS, FieldMerge, MergeIn, MergeOut, MergeUndone
 from modules.networking.services.contacts import RENAMED
+from modules.networking.services.tags import carry_tags, take_back_tags
 from modules.networking.values import InteractionStatus, MergeField, Visibility, strictest
 from modules.networking.visibility import check_governed, check_rights, contacts_with_rights
 
@@ -76,6 +77,7 @@ async def merge_contacts(ctx: Ctx, contact_id: UUID, data: MergeIn, *, if_match:
     other.is_deleted, other.deleted_at, other.merged_into, other.updated_by = True, now, survivor.id, ctx.user_id
     await ctx.db.flush()
     await _move(ctx, plan.interaction_ids, to=survivor.id)
+    merge.tag_ids = await carry_tags(ctx, of=other.id, to=survivor.id)
     ctx.emit(ContactsMerged(survivor_id=survivor.id, merged_id=other.id))
     return _told(plan, merge)
 
@@ -101,6 +103,7 @@ async def undo_merge(ctx: Ctx, merge_id: UUID) -> MergeUndone:
     await ctx.db.delete(merge)
     await ctx.db.flush()
     await _move(ctx, merge.interaction_ids, to=other.id, of=survivor.id)
+    await take_back_tags(ctx, survivor.id, merge.tag_ids)
     await _keep_last_interaction(ctx, survivor.id)
     ctx.emit(ContactsUnmerged(survivor_id=survivor.id, restored_id=other.id))
     return MergeUndone(survivor_id=survivor.id, restored_id=other.id, kept=kept)
