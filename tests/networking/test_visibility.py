@@ -26,6 +26,7 @@ PARAMETERS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
 """In how many ways a list is asked; others are asked plainly."""
 SILENT = {
     "list_tags",
+    "list_imports",
     "list_connections",
     "list_blocks",
     "get_connection",

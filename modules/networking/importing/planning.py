@@ -29,6 +29,11 @@ SAID = {
 }
 
 
+WRITTEN = frozenset({RowOutcome.CREATED, RowOutcome.UPDATED})
+ERASED_PERSON = "erased-person"
+"""Why a row was skipped. The report keeps nothing else of it."""
+
+
 class Decision(Struct, kw_only=True):
     """What becomes of one row."""
 
@@ -50,6 +55,8 @@ class Planner:
         """Contacts that whoever started the import may see and not change."""
         self.created: set[UUID] = set()
         """Contacts that this run made, or in a dry run would have made."""
+        self.erased: set[Key] = set()
+        """Those of people who were erased. Their rows are left out, but where somebody has added them again by hand."""
         self._gained: defaultdict[Key, list[UUID]] = defaultdict(list)
         self._lost: set[tuple[Key, UUID]] = set()
         self._held: dict[UUID, tuple[Key, ...]] = {}
@@ -70,15 +77,21 @@ class Planner:
         if row.errors:
             return Decision(row=row, outcome=RowOutcome.FAILED, code="invalid", errors=row.errors)
         decision = self._decide(row, matches)
+        if decision.outcome in WRITTEN and self._brings_back(row, matches):
+            return Decision(row=row, outcome=RowOutcome.SKIPPED, code=ERASED_PERSON)
         if decision.outcome is RowOutcome.CREATED and "first_name" not in row.values:
             missing = FieldError(field=name_column, code="required", message="This field is required")
             return Decision(row=row, outcome=RowOutcome.FAILED, code="invalid", errors=[missing])
         if decision.outcome is RowOutcome.CREATED:
             decision.contact_id = new_id()
             self.created.add(decision.contact_id)
-        if decision.contact_id and decision.outcome in {RowOutcome.CREATED, RowOutcome.UPDATED}:
+        if decision.contact_id and decision.outcome in WRITTEN:
             self._remember(decision.contact_id, row, stored.get(decision.contact_id, {}))
         return decision
+
+    def _brings_back(self, row: Row, matches: Mapping[Key, list[Match]]) -> bool:
+        """Whether the row has what identified somebody who was erased, and no contact has it now."""
+        return any(key in self.erased and not self._owners([key], matches)[0] for key in row.keys)
 
     def _decide(self, row: Row, matches: Mapping[Key, list[Match]]) -> Decision:
         if self.mode is not ImportMode.CREATE:

@@ -24,7 +24,8 @@ from modules.networking.keys import Key
 from modules.networking.models import Contact, ContactImport, ContactImportChunk, ContactImportError, ContactImportRow
 from modules.networking.services.contacts import country_of
 from modules.networking.services.duplicates import Match, claim_all_keys, find_matches
-from modules.networking.services.imports import CHUNK_BYTES, find_import
+from modules.networking.services.imports import CHUNK_BYTES, end_import, find_import
+from modules.networking.services.privacy import erased_among
 from modules.networking.values import (
     DuplicatePolicy,
     ImportField,
@@ -38,6 +39,7 @@ from modules.networking.visibility import Viewer
 
 BATCH_ROWS = 500
 MAX_ROWS = 250_000
+FIELDS = frozenset(ImportField)
 NAMES = {ImportField.FIRST_NAME, ImportField.FULL_NAME}
 STORED = (Contact.id, Contact.version, *(getattr(Contact, name) for name in (*writing.TAKEN, *writing.STAMPS)))
 
@@ -53,10 +55,10 @@ async def run_import(ctx: Ctx, import_id: UUID, *, viewer: Viewer) -> None:
     try:
         await _take_all(ctx, job, viewer)
     except UnreadableFile as error:
-        await _end(ctx, job, ImportState.FAILED, reason=error.detail)
+        await end_import(ctx, job, ImportState.FAILED, reason=error.detail)
         return
     job.rows_total = job.rows_done
-    await _end(ctx, job, ImportState.DONE)
+    await end_import(ctx, job, ImportState.DONE)
     if not job.dry_run:
         ctx.emit(
             ContactsImported(
@@ -69,17 +71,21 @@ async def run_import(ctx: Ctx, import_id: UUID, *, viewer: Viewer) -> None:
         )
 
 
-async def _take_all(ctx: Ctx, job: ContactImport, viewer: Viewer) -> None:
-    fields = [ImportField(field) if field else None for field in job.fields]
-    if job.mode != ImportMode.UPDATE and not NAMES & set(fields):
-        raise UnreadableFile("The header line names no column for the first name")
-    reader = RowReader(
+async def reader_of(ctx: Ctx, job: ContactImport) -> RowReader:
+    fields = [ImportField(field) if field in FIELDS else None for field in job.fields]
+    return RowReader(
         columns=job.columns, fields=fields, is_vcard=job.format == ImportFormat.VCARD, country=await country_of(ctx)
     )
+
+
+async def _take_all(ctx: Ctx, job: ContactImport, viewer: Viewer) -> None:
+    if job.mode != ImportMode.UPDATE and not NAMES & set(job.fields):
+        raise UnreadableFile("The header line names no column for the first name")
+    reader = await reader_of(ctx, job)
     planner = Planner(
         mode=ImportMode(job.mode), match_key=MatchKey(job.match_key), duplicates=DuplicatePolicy(job.duplicates)
     )
-    async for rows, place in _batches(ctx, job, reader):
+    async for rows, place in batches(ctx, job, reader):
         if job.rows_done + len(rows) > MAX_ROWS:
             raise UnreadableFile(f"The file has more than {MAX_ROWS} rows: split it")
         await take(ctx, job, planner, rows, name_column=reader.name_of(ImportField.FIRST_NAME), viewer=viewer)
@@ -87,7 +93,7 @@ async def _take_all(ctx: Ctx, job: ContactImport, viewer: Viewer) -> None:
         await ctx.checkpoint()
 
 
-async def _batches(ctx: Ctx, job: ContactImport, reader: RowReader) -> AsyncIterator[tuple[list[Row], tuple[int, int]]]:
+async def batches(ctx: Ctx, job: ContactImport, reader: RowReader) -> AsyncIterator[tuple[list[Row], tuple[int, int]]]:
     """Rows as they are read, a batch at a time, off the event loop; and where to go on behind them."""
     records = _records(job)
 
@@ -130,11 +136,12 @@ async def take(
     if not job.dry_run:
         await claim_all_keys(ctx)
     matches: defaultdict[Key, list[Match]] = defaultdict(list)
-    keys = (key for row in rows for key in planner.keys_of(row))
+    keys = {key for row in rows for key in planner.keys_of(row)}
     for match in await find_matches(ctx, keys, viewer=viewer):
         matches[match.key].append(match)
         if not match.may_change:
             planner.read_only.add(match.contact_id)
+    planner.erased |= await erased_among(ctx, keys)
     stored = await _stored(ctx, job, matches) if planner.changes_contacts else {}
     decisions = [planner.decide(row, matches, stored, name_column=name_column) for row in rows]
     counts = Counter(decision.outcome for decision in decisions)
@@ -197,12 +204,3 @@ async def _begin_anew(ctx: Ctx, job: ContactImport) -> None:
         )
     job.bytes_done, job.next_line = job.first_byte, job.first_line
     job.rows_done = job.rows_created = job.rows_updated = job.rows_skipped = job.rows_failed = 0
-
-
-async def _end(ctx: Ctx, job: ContactImport, state: ImportState, *, reason: str | None = None) -> None:
-    job.state, job.reason, job.finished_at = state, reason, clock.now()
-    await ctx.db.execute(
-        delete(ContactImportChunk)
-        .where(ContactImportChunk.organization_id == ctx.organization_id, ContactImportChunk.import_id == job.id)
-        .execution_options(synchronize_session=False)
-    )
