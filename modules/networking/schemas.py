@@ -38,6 +38,7 @@ from modules.networking.values import (
     MergeField,
     Priority,
     RowOutcome,
+    Visibility,
 )
 
 MAX_EMAILS = 20
@@ -75,6 +76,8 @@ class ContactIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     industry: OptionalText | None = None
     notes: LongText | None = None
     marketing_consent: Consent = Consent.UNKNOWN
+    visibility: Visibility = Visibility.ORGANIZATION
+    """Whoever creates it is its owner."""
     metadata: Metadata = {}
 
 
@@ -99,6 +102,8 @@ class ContactPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     industry: OptionalText | None | UnsetType = UNSET
     notes: LongText | None | UnsetType = UNSET
     marketing_consent: Consent | UnsetType = UNSET
+    visibility: Visibility | UnsetType = UNSET
+    """For the owner, and for whoever may see every contact."""
     metadata: Metadata | UnsetType = UNSET
 
 
@@ -108,6 +113,8 @@ class ContactOut(Struct, frozen=True, kw_only=True):
     version: int
     created_by: UUID | None
     updated_by: UUID | None
+    owner_id: UUID | None
+    visibility: Visibility
     first_name: str
     last_name: str | None
     email: str | None
@@ -133,6 +140,10 @@ class ContactOut(Struct, frozen=True, kw_only=True):
     updated_at: datetime
     is_deleted: bool
     deleted_at: datetime | None
+    tags: list[str]
+    """Names, in their order."""
+    relevance: int | UnsetType = UNSET
+    """Of what a search found: how well it fits."""
 
 
 class InteractionIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -8,6 +8,8 @@ from modules.networking.routes.interactions import INTERACTION_ROUTES
 from modules.networking.routes.matching import MATCHING_ROUTES
 from modules.networking.routes.merging import MERGE_ROUTES
 from modules.networking.routes.scores import SCORE_ROUTES
+from modules.networking.routes.sharing import SHARING_ROUTES
+from modules.networking.routes.tags import TAG_ROUTES
 
 ROUTES = (
     *CONTACT_ROUTES,
@@ -18,4 +20,6 @@ ROUTES = (
     *CONNECTION_ROUTES,
     *SCORE_ROUTES,
     *MATCHING_ROUTES,
+    *SHARING_ROUTES,
+    *TAG_ROUTES,
 )

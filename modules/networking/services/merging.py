@@ -19,7 +19,9 @@ from modules.networking.contract import ContactsMerged, ContactsUnmerged
 from modules.networking.models import Contact, ContactInteraction, ContactMerge
 from modules.networking.schemas import MAX_EMAILS, FieldMerge, MergeIn, MergeOut, MergeUndone
 from modules.networking.services.contacts import RENAMED
-from modules.networking.values import InteractionStatus, MergeField, strictest
+from modules.networking.services.tags import carry_tags, take_back_tags
+from modules.networking.values import InteractionStatus, MergeField, Visibility, strictest
+from modules.networking.visibility import check_governed, check_rights, contacts_with_rights
 
 UNDO: timedelta = timedelta(days=30)
 DERIVED = {"phone": ["phone_e164"], "linkedin_url": ["linkedin_key"]}
@@ -75,6 +77,7 @@ async def merge_contacts(ctx: Ctx, contact_id: UUID, data: MergeIn, *, if_match:
     other.is_deleted, other.deleted_at, other.merged_into, other.updated_by = True, now, survivor.id, ctx.user_id
     await ctx.db.flush()
     await _move(ctx, plan.interaction_ids, to=survivor.id)
+    merge.tag_ids = await carry_tags(ctx, of=other.id, to=survivor.id)
     ctx.emit(ContactsMerged(survivor_id=survivor.id, merged_id=other.id))
     return _told(plan, merge)
 
@@ -100,6 +103,7 @@ async def undo_merge(ctx: Ctx, merge_id: UUID) -> MergeUndone:
     await ctx.db.delete(merge)
     await ctx.db.flush()
     await _move(ctx, merge.interaction_ids, to=other.id, of=survivor.id)
+    await take_back_tags(ctx, survivor.id, merge.tag_ids)
     await _keep_last_interaction(ctx, survivor.id)
     ctx.emit(ContactsUnmerged(survivor_id=survivor.id, restored_id=other.id))
     return MergeUndone(survivor_id=survivor.id, restored_id=other.id, kept=kept)
@@ -112,6 +116,8 @@ async def _plan(ctx: Ctx, contact_id: UUID, data: MergeIn, *, if_match: str | No
     survivor = _standing(contacts, contact_id)
     check_if_match(if_match, survivor.version)
     other = _standing(contacts, data.other_id)
+    if other.visibility not in {Visibility.ORGANIZATION, survivor.visibility}:
+        check_governed(ctx, other)  # what stands with it becomes known to others
     interactions = await ctx.db.scalars(
         select(ContactInteraction.id)
         .where(
@@ -132,15 +138,19 @@ async def _plan(ctx: Ctx, contact_id: UUID, data: MergeIn, *, if_match: str | No
 
 
 async def _locked(ctx: Ctx, *ids: UUID) -> dict[UUID, Contact]:
-    """In the order of their ids, so that two merges can't wait for each other."""
-    found = await ctx.db.scalars(
-        select(Contact)
-        .where(Contact.organization_id == ctx.organization_id, Contact.id.in_(ids))
+    """In the order of their ids, so that two merges can't wait for each other. Raises `NotFound` where one of them is
+    not for the caller's eyes, and `Forbidden` where it is not theirs to change."""
+    found = await ctx.db.execute(
+        contacts_with_rights(ctx)
+        .where(Contact.id.in_(ids))
         .order_by(Contact.id)
         .with_for_update()
         .execution_options(populate_existing=True)
     )
-    return {contact.id: contact for contact in found}
+    return {
+        contact.id: check_rights(contact, is_seen=is_seen, may_change=may_change)
+        for contact, is_seen, may_change in found
+    }
 
 
 def _standing(contacts: Mapping[UUID, Contact], contact_id: UUID) -> Contact:
