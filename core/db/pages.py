@@ -44,7 +44,7 @@ from sqlalchemy import cast as sql_cast
 from sqlalchemy.orm import InstrumentedAttribute, Mapped
 
 from core.db.models import TenantRow
-from core.db.reads import Read, Reads, mine
+from core.db.reads import Read, Reads, Row, mine
 from core.errors import FieldError, Invalid
 
 MAX_LIMIT = 200
@@ -142,6 +142,7 @@ class ListQuery:
         self._filters = dict(filters or {})
         self._besides = frozenset(besides)
         self._compile = lru_cache(maxsize=512)(self._compile_shape)
+        self._row: Read | None = None
 
     async def page(
         self,
@@ -174,6 +175,16 @@ class ListQuery:
             rows.pop()
             token = b'"%s"' % self._seal(signer, tenant, sort, fingerprint, rows[-1]).encode()
         return b'{"items":[%s],"next_cursor":%s}' % (",".join(rows).encode(), token)
+
+    async def row(self, reads: Reads, row_id: UUID, values: Mapping[str, Any]) -> Row | None:
+        """The row of this id, with the list's columns; None where the list has no such row. `values` are `besides`."""
+        found = await reads.rows(self.read_row(), row_id=row_id, **values)
+        return found[0] if found else None
+
+    def read_row(self) -> Read:
+        if self._row is None:
+            self._row = Read(select(*self._columns).where(*self._where, self._id == bindparam("row_id")))
+        return self._row
 
     def _seal(self, signer: CursorSigner, tenant: bytes, sort: str, fingerprint: str, last_row: str) -> str:
         last: dict[str, Any] = msgspec.json.decode(last_row)
