@@ -25,7 +25,8 @@ def _shown[T: Struct](row: object, kind: type[T], **others: object) -> T:
 def contact_of(row: Row) -> ContactOut:
     """As the list has it. The database vouches for the types, and its JSON is JSON already."""
     values: dict[str, Any] = dict(row.items())
-    return ContactOut(**values | {"metadata": Raw(row["metadata"].encode())})
+    values["metadata"] = Raw(row["metadata"].encode())
+    return ContactOut(**values)
 
 
 async def contact_out(ctx: Ctx, contact: Contact) -> ContactOut:
