@@ -4,6 +4,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from modules.networking.pipeline import PipelineRules
+
 type Days = Annotated[int, Meta(ge=0, le=3650)]
 
 
@@ -20,3 +22,5 @@ class NetworkingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     """How many days before a scheduled interaction somebody is reminded of it."""
     reminder_hour: Annotated[int, Meta(ge=0, le=23)] = 9
     """At which hour of that day, in the organization's time zone."""
+    pipeline: PipelineRules = PipelineRules()
+    """From which stage a contact may go to which, and what each stage takes."""

@@ -233,6 +233,7 @@ def _fitting(operation: Operation, tenant: Tenant, ids: Mapping[str, str]) -> di
         "impersonate": {"organization_id": str(tenant.organization_id), "user_id": ids["user_id"]},
         "request_connection": {"user_id": ids["user_id"]},
         "create_team": {"name": uuid4().hex},
+        "move_contact": {"contact_type": "contact", "email": f"{uuid4().hex}@example.com"},
         "merge_contacts": {"other_id": ids["other_id"]},
         "preview_merge": {"other_id": ids["other_id"]},
         "create_role": {"name": uuid4().hex},

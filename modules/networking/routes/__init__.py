@@ -6,6 +6,7 @@ from modules.networking.routes.duplicates import DUPLICATE_ROUTES
 from modules.networking.routes.imports import IMPORT_ROUTES
 from modules.networking.routes.interactions import INTERACTION_ROUTES
 from modules.networking.routes.merging import MERGE_ROUTES
+from modules.networking.routes.pipeline import PIPELINE_ROUTES
 from modules.networking.routes.scores import SCORE_ROUTES
 
 ROUTES = (
@@ -16,4 +17,5 @@ ROUTES = (
     *INTERACTION_ROUTES,
     *CONNECTION_ROUTES,
     *SCORE_ROUTES,
+    *PIPELINE_ROUTES,
 )
