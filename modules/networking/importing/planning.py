@@ -100,7 +100,7 @@ class Planner:
         *,
         name_of: Callable[[str], str],
     ) -> Decision:
-        """`stored` has the columns of the contacts that may be changed; `name_of` tells a field's column in the file."""
+        """`stored` has the columns of the contacts that may be changed; `name_of` a field's column in the file."""
         if row.errors:
             return Decision(row=row, outcome=RowOutcome.FAILED, code="invalid", errors=row.errors)
         decision = self._decide(row, matches)
