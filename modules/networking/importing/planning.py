@@ -107,8 +107,11 @@ class Planner:
         if decision.outcome not in {RowOutcome.CREATED, RowOutcome.UPDATED}:
             return decision
         standing = self._standing_of(decision, stored)
-        after = (standing or NEW).with_row(row.values)
-        errors = check_move(standing and standing.values, after.values, row.stage_reason, self.pipeline)
+        if standing is None:
+            errors = check_move(None, {STAGE: ContactType.TARGET, **row.values}, None, self.pipeline)
+        else:
+            after = standing.with_row(row.values).values
+            errors = check_move(standing.values, after, row.stage_reason, self.pipeline)
         if standing is None and "first_name" not in row.values:
             errors.insert(0, FieldError(field="first_name", code="required", message="This field is required"))
         if errors:
@@ -119,7 +122,7 @@ class Planner:
         if decision.outcome is RowOutcome.CREATED:
             self.created.add(contact_id)
         if self.changes_contacts:
-            self._standing[contact_id] = after
+            self._standing[contact_id] = (standing or NEW).with_row(row.values)
         self._remember(contact_id, row, stored.get(contact_id, {}))
         return decision
 
