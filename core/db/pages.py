@@ -65,10 +65,15 @@ class _Position(Struct, frozen=True, array_like=True):
 
 
 class CursorSigner:
-    """Signs cursors with a key derived from the secret, for one tenant at a time."""
+    """Signs cursors, and makes fingerprints, with keys derived from the secret, for one tenant at a time."""
 
     def __init__(self, secret: str) -> None:
         self._key = hashlib.blake2b(b"cursor", key=secret.encode()[:64], digest_size=32).digest()
+        self._fingerprint_key = hashlib.blake2b(b"fingerprint", key=secret.encode()[:64], digest_size=32).digest()
+
+    def fingerprint(self, purpose: str, value: str, tenant: bytes) -> bytes:
+        """See `Ctx.fingerprint`."""
+        return hmac.digest(self._fingerprint_key, tenant + f"{purpose}\0{value}".encode(), "sha256")
 
     def _mac(self, payload: bytes, tenant: bytes) -> bytes:
         return hmac.digest(self._key, tenant + payload, "sha256")[:MAC_BYTES]

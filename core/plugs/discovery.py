@@ -159,12 +159,13 @@ class Plugs:
             waiting += new
         return found
 
-    async def ask(self, name: str, hook_name: str, **arguments: Any) -> None:
-        """Call a hook of one module, where it has it. Raises what the hook raises, and `TimeoutError`."""
+    async def ask(self, name: str, hook_name: str, **arguments: Any) -> Any:
+        """What a hook of one module answers; None where it has none. Raises what it raises, and `TimeoutError`."""
         for owner, function in self._hooks(hook_name):
             if owner == name:
                 async with asyncio.timeout(HOOK_SECONDS):
-                    await function(**arguments)
+                    return await function(**arguments)
+        return None
 
     def stream(self, name: str, hook_name: str, **arguments: Any) -> list[Any]:
         """What a module's hook returns, for hooks whose answer is gone through; empty where it has none."""

@@ -46,8 +46,20 @@ async def tenant_disabled(ctx: Ctx) -> None:
 
 
 @hookspec
+async def same_subject(ctx: Ctx, subject_id: UUID) -> list[UUID]:  # pyright: ignore[reportReturnType]
+    """Other ids by which the module knows the same person, as after a merge. They are exported and erased alike, in
+    all modules."""
+
+
+@hookspec
 def export_subject(ctx: Ctx, subject_id: UUID) -> AsyncIterator[dict[str, Any]]:  # pyright: ignore[reportReturnType]
     """Yield what the module holds about a person beyond the columns marked `SubjectId` and `Pii`."""
+
+
+@hookspec
+async def suppress_subject(ctx: Ctx, subject_id: UUID) -> None:
+    """A person is about to be erased, and all columns still hold what they did: keep what it takes to know them again
+    (`ctx.fingerprint`) where somebody would import them anew. It is in the transaction of the erasure."""
 
 
 @hookspec

@@ -5,7 +5,7 @@ acts in the organization of its `ctx` and sees no other; modules that are off ho
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -44,6 +44,13 @@ class Erasure(Struct, frozen=True, kw_only=True):
     """Why nothing of this module was erased. Trying again does no harm."""
 
 
+class _Person(Struct, frozen=True, kw_only=True):
+    ids: list[UUID]
+    """That asked for first, then those under which modules know the same person."""
+    failed: dict[str, str]
+    """By module, why it could not say."""
+
+
 class Incomplete(PlugsError):
     """Some modules could not say what they hold; all that the others hold was told before."""
 
@@ -56,26 +63,41 @@ async def export_subject(ctx: Ctx, plugs: Plugs, subject_id: UUID) -> AsyncGener
 
     Raises `Incomplete`, after everything else was told, where a module's hook failed or took too long for a row.
     """
-    failed: list[str] = []
+    person = await _known_as(ctx, plugs, subject_id)
+    failed = set(person.failed)
     for plug in plugs:
         for found in subject_tables(plug.name):
-            async for row in _rows(ctx, found, subject_id):
+            async for row in _rows(ctx, found, person.ids):
                 yield Held(module=plug.name, table=found.name, row=row)
         try:
-            async for row in _told(ctx, plugs, plug.name, subject_id):
-                yield Held(module=plug.name, table=None, row=row)
+            for each in person.ids:
+                async for row in _told(ctx, plugs, plug.name, each):
+                    yield Held(module=plug.name, table=None, row=row)
         except Exception as error:
             log.exception("hook.failed", module=plug.name, hook="export_subject", exc_info=error)
-            failed.append(plug.name)
+            failed.add(plug.name)
     if failed:
-        raise Incomplete(f"{', '.join(failed)} could not say what they hold")
+        raise Incomplete(f"{', '.join(sorted(failed))} could not say what they hold")
 
 
-async def _rows(ctx: Ctx, found: SubjectTable, subject_id: UUID) -> AsyncGenerator[dict[str, Any]]:
+async def _known_as(ctx: Ctx, plugs: Plugs, subject_id: UUID) -> _Person:
+    ids = {subject_id: None}
+    failed: dict[str, str] = {}
+    for plug in plugs:
+        try:
+            async with ctx.db.begin_nested():
+                ids |= dict.fromkeys(await plugs.ask(plug.name, "same_subject", ctx=ctx, subject_id=subject_id) or [])
+        except Exception as error:
+            log.exception("hook.failed", module=plug.name, hook="same_subject", exc_info=error)
+            failed[plug.name] = type(error).__name__
+    return _Person(ids=list(ids), failed=failed)
+
+
+async def _rows(ctx: Ctx, found: SubjectTable, ids: Sequence[UUID]) -> AsyncGenerator[dict[str, Any]]:
     """The row's personal columns, and what tells it apart: its id, whom it is about, and when it was made."""
     names = dict.fromkeys(["id", "created_at", *(c.name for c in (*found.subjects, *found.personal))])
     columns = [found.table.c[name] for name in names if name in found.table.c]
-    statement = select(*columns).where(found.about(ctx.organization_id, subject_id)).order_by(found.table.c.id)
+    statement = select(*columns).where(found.about(ctx.organization_id, *ids)).order_by(found.table.c.id)
     result = await ctx.db.stream(statement.execution_options(yield_per=BATCH))
     async for row in result.mappings():
         yield dict(row)
@@ -102,17 +124,26 @@ async def erase_subject(ctx: Ctx, plugs: Plugs, subject_id: UUID, *, dry_run: bo
     the others go on; erasing again finishes what is left. `dry_run` counts and changes nothing: hooks are not asked,
     since they may reach beyond the database.
     """
-    return [await _erase(ctx, plugs, plug.name, subject_id, dry_run=dry_run) for plug in plugs]
+    person = await _known_as(ctx, plugs, subject_id)
+    await ctx.rollback()  # nothing was written; each module begins anew
+    return [
+        Erasure(module=plug.name, rows={}, error=person.failed[plug.name])
+        if plug.name in person.failed
+        else await _erase(ctx, plugs, plug.name, person.ids, dry_run=dry_run)
+        for plug in plugs
+    ]
 
 
-async def _erase(ctx: Ctx, plugs: Plugs, module: str, subject_id: UUID, *, dry_run: bool) -> Erasure:
+async def _erase(ctx: Ctx, plugs: Plugs, module: str, ids: Sequence[UUID], *, dry_run: bool) -> Erasure:
     try:
+        if not dry_run:
+            await _ask(ctx, plugs, module, "suppress_subject", ids)
         rows: dict[str, int] = {}
         for found in subject_tables(module):
-            if found.personal and (count := await _clear(ctx, found, subject_id, dry_run=dry_run)):
+            if found.personal and (count := await _clear(ctx, found, ids, dry_run=dry_run)):
                 rows[found.name] = count
         if not dry_run:
-            await plugs.ask(module, "erase_subject", ctx=ctx, subject_id=subject_id)
+            await _ask(ctx, plugs, module, "erase_subject", ids)
             await ctx.commit()
     except Exception as error:
         await ctx.rollback()
@@ -121,8 +152,13 @@ async def _erase(ctx: Ctx, plugs: Plugs, module: str, subject_id: UUID, *, dry_r
     return Erasure(module=module, rows=rows)
 
 
-async def _clear(ctx: Ctx, found: SubjectTable, subject_id: UUID, *, dry_run: bool) -> int:
-    held = found.about(ctx.organization_id, subject_id) & found.is_uncleared()
+async def _ask(ctx: Ctx, plugs: Plugs, module: str, hook: str, ids: Sequence[UUID]) -> None:
+    for each in ids:
+        await plugs.ask(module, hook, ctx=ctx, subject_id=each)
+
+
+async def _clear(ctx: Ctx, found: SubjectTable, ids: Sequence[UUID], *, dry_run: bool) -> int:
+    held = found.about(ctx.organization_id, *ids) & found.is_uncleared()
     if dry_run:
         return await ctx.db.scalar(select(func.count()).select_from(found.table).where(held)) or 0
     table = found.table

@@ -49,9 +49,9 @@ class SubjectTable(Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         return self.table.fullname
 
-    def about(self, organization_id: UUID, subject_id: UUID) -> ColumnElement[bool]:
+    def about(self, organization_id: UUID, *subject_ids: UUID) -> ColumnElement[bool]:
         """Row security is the second wall: the predicate carries the organization itself."""
-        named = or_(*(column == subject_id for column in self.subjects))
+        named = or_(*(column.in_(subject_ids) for column in self.subjects))
         return (self.table.c.organization_id == organization_id) & named
 
     def cleared(self) -> dict[str, Any]:

@@ -186,6 +186,11 @@ class Ctx:
             return cast("P | None", self._providers.get(protocol))
         return cast("P", provided.make(self)) if provided.module in self.modules.enabled else None
 
+    def fingerprint(self, purpose: str, value: str) -> bytes:
+        """32 bytes by which a value is known again that is not kept. The key is not in the database and differs from
+        organization to organization, so nobody can try out addresses, nor see that two organizations knew the same."""
+        return self._cursors.fingerprint(purpose, value, self.organization_id.bytes)
+
     def settings[S: Struct](self, kind: type[S]) -> S:
         """The organization's settings of the module that has settings of this type."""
         return self._registry.modules.read_settings(self.modules, kind)

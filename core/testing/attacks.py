@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 from litestar.handlers import HTTPRouteHandler
@@ -15,11 +15,13 @@ from sqlalchemy import Table, text
 from core.app import Application
 from core.db.models import Base
 from core.ids import new_id
-from core.testing.fillings import Caller, Filling, Fresh, Id, Loose, Mark, Slug
+from core.permissions import Role
+from core.testing.fillings import Caller, Colleague, Filling, Fresh, Id, Loose, Mark, Slug
 from core.testing.rows import ORGANIZATION, Rows
-from core.testing.tenants import Tenant
+from core.testing.tenants import Tenant, make_member
 
 ROWS_PER_TABLE = 2
+NOBODY = UUID(int=0)
 
 
 def handlers(application: Application) -> Iterator[tuple[str, HTTPRouteHandler]]:
@@ -41,6 +43,8 @@ class World(Struct, frozen=True, kw_only=True):
     mark: str
     slug: str
     canaries: frozenset[str] = frozenset()
+    colleague: UUID = NOBODY
+    """Another member, where the filling names one."""
     is_attacked: bool = False
     """Whether its ids are somebody else's booty: then even those that needn't be its own are."""
 
@@ -48,6 +52,8 @@ class World(Struct, frozen=True, kw_only=True):
         match template:
             case Id():
                 return str(self.rows[template.table][template.column])
+            case Colleague():
+                return str(self.colleague)
             case Loose():
                 return str(self.rows[template.table][template.column] if self.is_attacked else new_id())
             case Mark():
@@ -67,22 +73,25 @@ class World(Struct, frozen=True, kw_only=True):
 async def furnish(tenant: Tenant, filling: Filling, tables: Iterable[Table]) -> World:
     """Rows in every table, with the organization's mark in every text."""
     mark = f"canary{uuid4().hex}"
+    rows = Rows(tenant.organization_id, mark=mark)
+    for table in tables:
+        given = filling.rows.get(table.fullname, {})
+        values = {name: tenant.user_id if value == Caller() else value for name, value in given.items()}
+        for _ in range(ROWS_PER_TABLE):
+            rows.add(table, **values)
     async with tenant.database.system() as system:
-        rows = Rows(system, tenant.organization_id, mark=mark)
-        for table in tables:
-            for _ in range(ROWS_PER_TABLE):
-                given = filling.rows.get(table.fullname, {})
-                values = {name: tenant.user_id if value == Caller() else value for name, value in given.items()}
-                await rows.add(table, **values)
+        await rows.write(system)
     first = {table: made[0] for table, made in rows.made.items()}
     ids = [row["id"] for row in first.values() if "id" in row]
     known = [mark, tenant.slug, tenant.email, tenant.organization_id, tenant.user_id, *ids]
-    return World(rows=first, mark=mark, slug=tenant.slug, canaries=frozenset(str(each).lower() for each in known))
+    colleague = (await make_member(tenant, Role.MEMBER)).user_id if filling.names_colleague else NOBODY
+    canaries = frozenset(str(each).lower() for each in known)
+    return World(rows=first, mark=mark, slug=tenant.slug, colleague=colleague, canaries=canaries)
 
 
 def nobodys() -> World:
     name = f"canary{uuid4().hex}"
-    return World(rows=defaultdict(lambda: defaultdict(new_id)), mark=name, slug=name)
+    return World(rows=defaultdict(lambda: defaultdict(new_id)), mark=name, slug=name, colleague=new_id())
 
 
 async def call(
@@ -105,17 +114,16 @@ async def call(
 
 async def fingerprint(tenant: Tenant, only: Collection[str] = ()) -> dict[str, str]:
     """A hash of all that there is of an organization, table by table; of the schemas in `only` where there are any."""
-    found: dict[str, str] = {}
-    async with tenant.database.system() as system:
-        for table in Base.metadata.sorted_tables:
-            if (ORGANIZATION not in table.c and table.fullname != "core.organizations") or (
-                only and table.schema not in only
-            ):
-                continue
+    hashes: list[str] = []
+    for table in Base.metadata.sorted_tables:
+        is_platforms = ORGANIZATION not in table.c and table.fullname != "core.organizations"
+        if not is_platforms and (not only or table.schema in only):
             column = ORGANIZATION if ORGANIZATION in table.c else "id"
             rows = f"SELECT md5(string_agg(t::text, '' ORDER BY t::text)) FROM {table.fullname} t WHERE {column} = :id"
-            found[table.fullname] = str(await system.scalar(text(rows), {"id": tenant.organization_id}))
-    return found
+            hashes.append(f"SELECT '{table.fullname}', ({rows})")
+    async with tenant.database.system() as system:
+        found = await system.execute(text(" UNION ALL ".join(hashes)), {"id": tenant.organization_id})
+        return {table: str(hashed) for table, hashed in found}
 
 
 def comparable(answer: httpx.Response) -> tuple[int, dict[str, str], Any]:

@@ -1,6 +1,7 @@
 """How to call a route, or a job, about an organization's rows: templates in which some values stand for others."""
 
 from collections.abc import Iterator, Mapping
+from types import UnionType
 from typing import Any
 
 from msgspec import Struct
@@ -27,6 +28,10 @@ class Mark(Struct, frozen=True):
 
 class Slug(Struct, frozen=True):
     """Stands for the organization's short name."""
+
+
+class Colleague(Struct, frozen=True):
+    """Stands for the id of another member of the organization."""
 
 
 class Caller(Struct, frozen=True):
@@ -58,12 +63,19 @@ class Filling(Struct, frozen=True, kw_only=True):
     @property
     def names_rows(self) -> bool:
         """Whether anything of the organization is in the request."""
-        return any(isinstance(value, Id | Mark | Slug) for value in _values([self.path, self.query, self.json]))
+        return self._has(Id | Mark | Slug | Colleague)
+
+    @property
+    def names_colleague(self) -> bool:
+        return self._has(Colleague)
+
+    def _has(self, kinds: type | UnionType) -> bool:
+        return any(isinstance(value, kinds) for value in _values([self.path, self.query, self.json]))
 
     @property
     def path_names_rows(self) -> bool:
         """Whether the path leads to a row of the organization, and not to what every organization has."""
-        return any(isinstance(value, Id) for value in self.path.values())
+        return any(isinstance(value, Id | Colleague) for value in self.path.values())
 
 
 def _values(template: Any) -> Iterator[Any]:

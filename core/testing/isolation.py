@@ -26,10 +26,12 @@ class Side(Struct, frozen=True, kw_only=True):
 
 async def seed(database: Database, organization_id: UUID, table: Table, *, mark: str) -> Side:
     """Put a row of the organization into the table, as the system, and keep another one ready."""
+    rows = Rows(organization_id, mark=mark)
+    rows.add(table)
+    spare = rows.values(table)
     async with database.system() as system:
-        rows = Rows(system, organization_id, mark=mark)
-        await rows.add(table)
-        return Side(organization_id=organization_id, spare=await rows.values(table))
+        await rows.write(system)
+    return Side(organization_id=organization_id, spare=spare)
 
 
 async def breaches(database: Database, table: Table, *, mine: Side, theirs: Side) -> list[str]:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable
 from datetime import date, datetime
 from decimal import Decimal
-from itertools import count
+from itertools import count, groupby
 from typing import Any, cast
 from uuid import UUID
 
@@ -40,10 +40,10 @@ def tenant_tables() -> list[Table]:
 class Rows:
     """Makes the rows of one organization. `mark` is in every text, document and file that is not of a closed set."""
 
-    def __init__(self, session: AsyncSession, organization_id: UUID, *, mark: str) -> None:
+    def __init__(self, organization_id: UUID, *, mark: str) -> None:
         self.made: dict[str, list[Values]] = {}
         """The rows that were added, by qualified table."""
-        self._session = session
+        self._written: dict[str, int] = {}
         self._organization_id = organization_id
         self._makers: dict[type, Callable[[str], Any]] = {
             str: lambda place: f"{mark} {place}",
@@ -58,18 +58,25 @@ class Rows:
             date: lambda _: clock.now().date(),
         }
 
-    async def add(self, table: Table, **given: Any) -> Values:
-        """Add a row, and the rows that it refers to where there are none yet."""
-        values = await self.values(table, **given)
-        await self._session.execute(insert(table).values(values))
+    def add(self, table: Table, **given: Any) -> Values:
+        """Add a row, and the rows that it refers to where there are none yet, to what `write` will write."""
+        values = self.values(table, **given)
         self.made.setdefault(table.fullname, []).append(values)
         return values
 
-    async def values(self, table: Table, **given: Any) -> Values:
+    async def write(self, session: AsyncSession) -> None:
+        """Write what was added since the last time, a table at a time."""
+        for table in Base.metadata.sorted_tables:
+            rows, written = self.made.get(table.fullname, []), self._written.get(table.fullname, 0)
+            for _, alike in groupby(rows[written:], key=lambda row: row.keys()):
+                await session.execute(insert(table), list(alike))
+            self._written[table.fullname] = len(rows)
+
+    def values(self, table: Table, **given: Any) -> Values:
         """The values of a row that the table would take. Raises `Unfillable`."""
         values: Values = {ORGANIZATION: self._organization_id} if ORGANIZATION in table.c else {}
         for reference in table.foreign_key_constraints:
-            values |= await self._reference(reference)
+            values |= self._reference(reference)
         sets = _closed_sets(table)
         for column in table.columns:
             if column.name in given or column.name in values or _is_made_by_the_database(column):
@@ -77,7 +84,7 @@ class Rows:
             values[column.name] = sets[column.name] if column.name in sets else self._value(column)
         return values | given
 
-    async def _reference(self, reference: ForeignKeyConstraint) -> Values:
+    def _reference(self, reference: ForeignKeyConstraint) -> Values:
         table, parent = reference.table, reference.referred_table
         names = [element.parent.name for element in reference.elements]
         if parent.fullname == "core.organizations":
@@ -85,7 +92,7 @@ class Rows:
         if parent is table:
             return {name: None for name in names if name != ORGANIZATION}
         known = self.made.get(parent.fullname)
-        row = known[0] if known and not _tells_rows_apart(table, set(names)) else await self.add(parent)
+        row = known[0] if known and not _tells_rows_apart(table, set(names)) else self.add(parent)
         return {element.parent.name: row[element.column.name] for element in reference.elements}
 
     def _value(self, column: "Column[Any]") -> Any:

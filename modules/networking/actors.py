@@ -5,7 +5,7 @@ from uuid import UUID
 
 from core.sdk import Ctx, Schedule, actor, subscribe
 from modules.networking import contract
-from modules.networking.importing import reverting, taking
+from modules.networking.importing import drafts, reverting, taking
 from modules.networking.score_models import ScoreRun
 from modules.networking.services import agenda, scores, similarity
 
@@ -18,6 +18,11 @@ async def run_import(ctx: Ctx, *, import_id: UUID) -> None:
 @actor(queue="imports")
 async def revert_import(ctx: Ctx, *, import_id: UUID) -> None:
     await reverting.revert_import(ctx, import_id)
+
+
+@actor(queue="imports")
+async def discard_drafts(ctx: Ctx) -> None:
+    await drafts.discard_erased(ctx)
 
 
 @actor(queue="imports")
@@ -103,7 +108,7 @@ async def tell_reminders(ctx: Ctx) -> None:
     await agenda.tell_due(ctx)
 
 
-ACTORS = (run_import, revert_import, scan_duplicates, recompute_scores, refresh_scores, tell_reminders)
+ACTORS = (run_import, revert_import, discard_drafts, scan_duplicates, recompute_scores, refresh_scores, tell_reminders)
 SUBSCRIBERS = (
     score_after_interaction,
     score_after_completion,

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import CheckConstraint, Text, text
 
-from core.sdk import Mapped, OptionalPii, SubjectId, TenantModel, mapped_column, tenant_index, tenant_unique
+from core.sdk import Mapped, OptionalPii, OptionalSubjectId, TenantModel, mapped_column, tenant_index, tenant_unique
 from modules.networking.models import SCHEMA
 from modules.networking.values import ConnectionState, one_of
 
@@ -25,10 +25,11 @@ class Connection(TenantModel, schema=SCHEMA):
         tenant_index("ix_connections_asked", "requested_by", postgresql_where=text("state = 'pending'")),
     )
 
-    first_id: Mapped[SubjectId]
-    second_id: Mapped[SubjectId]
+    first_id: Mapped[UUID]
+    second_id: Mapped[UUID]
     state: Mapped[str] = mapped_column(Text, default=ConnectionState.PENDING.value)
-    requested_by: Mapped[UUID | None]
+    requested_by: Mapped[OptionalSubjectId]
+    """Whose the message is. That the other one is in the row too, the privacy hooks see to."""
     message: Mapped[OptionalPii]
     requested_at: Mapped[datetime | None]
     answered_at: Mapped[datetime | None]

@@ -114,7 +114,9 @@ class Contact(TenantModel, SoftDelete, schema=SCHEMA):
     network_type: Mapped[str | None]
     industry: Mapped[str | None]
     notes: Mapped[OptionalPii]
-    metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", JSONB, default=dict, server_default=text("'{}'"))
+    metadata_: Mapped[dict[str, Any]] = mapped_column(
+        "metadata", JSONB, default=dict, server_default=text("'{}'"), info=PII
+    )
     marketing_consent: Mapped[str] = mapped_column(Text, default=Consent.UNKNOWN.value, server_default="unknown")
     lead_score: Mapped[int] = mapped_column(Integer, default=0, server_default="0", info=QUIET)
     last_interaction: Mapped[datetime | None]
@@ -194,7 +196,7 @@ class ContactInteraction(TenantModel, SoftDelete, schema=SCHEMA):
     contact_id: Mapped[SubjectId]
     user_id: Mapped[UUID | None]
     interaction_type: Mapped[str]
-    subject: Mapped[str | None]
+    subject: Mapped[OptionalPii]
     description: Mapped[OptionalPii]
     outcome: Mapped[OptionalPii]
     interaction_date: Mapped[datetime]
@@ -202,7 +204,9 @@ class ContactInteraction(TenantModel, SoftDelete, schema=SCHEMA):
     remind_at: Mapped[datetime | None]
     """When somebody is to be reminded of it, while it is scheduled."""
     reminded_at: Mapped[datetime | None] = mapped_column(info=QUIET)
-    metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", JSONB, default=dict, server_default=text("'{}'"))
+    metadata_: Mapped[dict[str, Any]] = mapped_column(
+        "metadata", JSONB, default=dict, server_default=text("'{}'"), info=PII
+    )
 
 
 class ContactImport(TenantModel, schema=SCHEMA):
@@ -314,3 +318,12 @@ class ContactImportError(TenantModel, schema=SCHEMA):
     column: Mapped[str]
     code: Mapped[str]
     reason: Mapped[str]
+
+
+class ErasedKey(TenantModel, schema=SCHEMA, unaudited="the audit trail must not tell who was erased"):
+    """An address, a number or a profile of somebody who was erased, as a fingerprint: imports leave them out."""
+
+    __tablename__ = "erased_keys"
+    __table_args__ = (tenant_unique("fingerprint"),)
+
+    fingerprint: Mapped[bytes]

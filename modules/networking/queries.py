@@ -10,12 +10,14 @@ from sqlalchemy.orm import InstrumentedAttribute, aliased
 from core.sdk import ListQuery, Read, mine
 from modules.networking.models import (
     Contact,
+    ContactImport,
     ContactImportError,
     ContactImportRow,
     ContactInteraction,
     ContactMerge,
     DuplicatePair,
 )
+from modules.networking.schemas import ImportSummary
 
 MAX_TERMS = 8
 
@@ -124,6 +126,13 @@ IMPORT_ERRORS = ListQuery(
     filters={"import_id": ContactImportError.import_id == bindparam("import_id")},
     sorts={"line": ContactImportError.line},
     default_sort="line",
+)
+
+IMPORTS = ListQuery(
+    ContactImport,
+    columns=tuple(getattr(ContactImport, name) for name in ImportSummary.__struct_fields__),
+    filters={"state": ContactImport.state == bindparam("state")},
+    sorts={"created_at": ContactImport.created_at},
 )
 
 IMPORT_ROWS = ListQuery(

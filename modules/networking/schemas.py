@@ -343,8 +343,8 @@ class ImportRowOut(Struct, frozen=True, kw_only=True):
     """The contact that it made or changed, or that stood in its way."""
 
 
-class ImportOut(Struct, frozen=True, kw_only=True):
-    """The state of an import. Ask again until `state` is `done` or `failed`."""
+class ImportSummary(Struct, frozen=True, kw_only=True):
+    """How far an import is."""
 
     id: UUID
     version: int
@@ -355,7 +355,6 @@ class ImportOut(Struct, frozen=True, kw_only=True):
     source: ImportSource
     encoding: str
     delimiter: str
-    columns: list[ImportColumn]
     mode: ImportMode
     match_key: MatchKey
     duplicates: DuplicatePolicy
@@ -378,5 +377,11 @@ class ImportOut(Struct, frozen=True, kw_only=True):
     updated_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+
+
+class ImportOut(ImportSummary, frozen=True, kw_only=True):
+    """The state of an import. Ask again until `state` is `done` or `failed`."""
+
+    columns: list[ImportColumn]
     errors: list[ImportErrorOut]
     """The first hundred; all of them are at `/imports/{id}/errors`."""

@@ -10,6 +10,8 @@ from modules.networking.score_schemas import FieldRule, InteractionRule, Recency
 from modules.networking.values import InteractionType
 
 DAY = timedelta(days=1)
+PERSONAL = frozenset({"job_title", "email", "phone", "linkedin_url"})
+"""Fields whose values no reason repeats: a score is kept without asking whom it tells of."""
 DEFAULT_RULES = ScoreRulesIn(
     fields=[
         FieldRule(field="status", values=["hot_lead"], points=20),
@@ -81,7 +83,8 @@ def _field_line(rule: FieldRule, value: str | None) -> Iterator[ScoreLine]:
     if not wanted:
         yield ScoreLine(points=rule.points, reason=f"{rule.field} is known")
     elif value.strip().casefold() in wanted:
-        yield ScoreLine(points=rule.points, reason=f"{rule.field} is {value}")
+        said = "one of those wanted" if rule.field in PERSONAL else value
+        yield ScoreLine(points=rule.points, reason=f"{rule.field} is {said}")
 
 
 def _recency_line(rule: RecencyRule, silence: int | None) -> Iterator[ScoreLine]:

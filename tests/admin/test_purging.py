@@ -29,11 +29,12 @@ LEFT_ON_PURPOSE = {"core.impersonations"}
 
 async def furnish(tenant: Tenant) -> None:
     """Rows in every tenant table."""
+    rows = Rows(tenant.organization_id, mark="to be purged")
+    for table in tenant_tables():
+        for _ in range(ROWS_EACH):
+            rows.add(table)
     async with tenant.database.system() as system:
-        rows = Rows(system, tenant.organization_id, mark="to be purged")
-        for table in tenant_tables():
-            for _ in range(ROWS_EACH):
-                await rows.add(table)
+        await rows.write(system)
 
 
 async def end(operator: Tenant, tenant: Tenant) -> None:

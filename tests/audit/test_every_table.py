@@ -129,9 +129,11 @@ async def test_every_change_is_written_down_with_who_made_it(
     database: Database, acme: Tenant, table: Table, change: Change
 ) -> None:
     actor = somebody()
+    made = [Rows(acme.organization_id, mark="trail") for _ in range(2)]
+    rows = [each.values(table, created_at=EARLIER) for each in made]
     async with database.system() as system:
-        made = [Rows(system, acme.organization_id, mark="trail") for _ in range(2)]
-        rows = [await each.values(table, created_at=EARLIER) for each in made]
+        for each in made:
+            await each.write(system)
 
     with acting(actor):
         async with database.system() as system:
@@ -166,8 +168,10 @@ async def test_what_is_hidden_is_in_no_entry(database: Database, acme: Tenant, s
 
     for table, hidden in hiding:
         kinds = {name: canary if table.c[name].type.python_type is str else canary.encode() for name in hidden}
+        rows = Rows(acme.organization_id, mark="hidden")
+        row = rows.add(table, **kinds)
         async with database.system() as system:
-            row = await Rows(system, acme.organization_id, mark="hidden").add(table, **kinds)
+            await rows.write(system)
             mine = key_of(table) == row[key_of(table).name]
             await system.execute(update(table).where(mine).values({n: v + v[:1] for n, v in kinds.items()}))
             await system.execute(table.delete().where(mine))

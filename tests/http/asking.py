@@ -1,11 +1,12 @@
 """Asking every operation of the API: which there are, what each accepts, and what a problem must look like."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from datetime import timedelta
+from string import Formatter
 from types import MappingProxyType
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import httpx
 import msgspec
@@ -64,6 +65,11 @@ class Operation(Struct, frozen=True):
     def takes_files(self) -> bool:
         body = self.body
         return body is not None and any(UploadFile.__name__ in str(field.type) for field in structs.fields(body))
+
+    @property
+    def names(self) -> set[str]:
+        """Of the ids in its path."""
+        return {name for _, name, _, _ in Formatter().parse(self.template) if name}
 
     def path(self, ids: Mapping[str, object] = MappingProxyType({})) -> str:
         return filled(self.template, ids)
@@ -124,32 +130,40 @@ def fitting(schema: dict[str, Any], schemas: dict[str, Any]) -> Any:
             raise NotImplementedError(schema)
 
 
-async def existing_ids(tenant: Tenant) -> dict[str, str]:
-    """One row of the tenant's own for each id that stands in a path."""
-    contact = await tenant.client.post(CONTACTS, json={"first_name": "Ada"})
-    other = await tenant.client.post(CONTACTS, json={"first_name": "Grace"})
-    upload = await tenant.client.post(IMPORTS, files={"file": ("contacts.csv", CSV)})
-    rows = {
-        "contact_id": contact.json()["id"],
-        "other_id": other.json()["id"],
-        "import_id": upload.json()["id"],
-        "merge_id": await _merge(tenant),
-        "name": "networking",
-    }
+async def existing_ids(tenant: Tenant, only: Collection[str] | None = None) -> dict[str, str]:
+    """One row of the tenant's own for each id that stands in a path; for those in `only`, where it is given."""
+    ids = {"name": "networking"}
+    for names, make in MAKERS:
+        if only is None or not names.isdisjoint(only):
+            ids |= await make(tenant)
+    return ids
+
+
+async def _made(tenant: Tenant, path: str, body: Mapping[str, Any] | None = None) -> str:
+    return (await tenant.client.post(path, json=body)).json()["id"]
+
+
+async def _contacts(tenant: Tenant) -> dict[str, str]:
+    """Two, the first with something planned."""
+    one, other = [await _made(tenant, CONTACTS, {"first_name": name}) for name in ("Ada", "Grace")]
     planned = {"interaction_type": "call", "interaction_date": "2999-01-01T00:00:00Z", "status": "scheduled"}
-    interaction = await tenant.client.post(f"{CONTACTS}/{rows['contact_id']}/interactions", json=planned)
-    rows["interaction_id"] = interaction.json()["id"]
-    rules = await tenant.client.put("/api/v1/networking/score-rules", json={"least": -len(rows)})
-    run = await tenant.client.post("/api/v1/networking/score-runs")
-    rows |= {"rules_id": rules.json()["id"], "run_id": run.json()["id"]}
-    people = await _people(tenant)
-    return {**rows, **people, **await _credentials(tenant), **await _for_operators(tenant, people["user_id"])}
+    interaction = await _made(tenant, f"{CONTACTS}/{one}/interactions", planned)
+    return {"contact_id": one, "other_id": other, "interaction_id": interaction}
 
 
-async def _merge(tenant: Tenant) -> str:
-    one, other = [await tenant.client.post(CONTACTS, json={"first_name": name}) for name in ("One", "Other")]
-    body = {"other_id": other.json()["id"]}
-    return (await tenant.client.post(f"{CONTACTS}/{one.json()['id']}/merges", json=body)).json()["id"]
+async def _import(tenant: Tenant) -> dict[str, str]:
+    upload = await tenant.client.post(IMPORTS, files={"file": ("contacts.csv", CSV)})
+    return {"import_id": upload.json()["id"]}
+
+
+async def _merge(tenant: Tenant) -> dict[str, str]:
+    one, other = [await _made(tenant, CONTACTS, {"first_name": name}) for name in ("One", "Other")]
+    return {"merge_id": await _made(tenant, f"{CONTACTS}/{one}/merges", {"other_id": other})}
+
+
+async def _scores(tenant: Tenant) -> dict[str, str]:
+    rules = await tenant.client.put("/api/v1/networking/score-rules", json={"least": -7})
+    return {"rules_id": rules.json()["id"], "run_id": await _made(tenant, "/api/v1/networking/score-runs")}
 
 
 async def between(tenant: Tenant, operation_id: str) -> dict[str, str]:
@@ -166,26 +180,25 @@ async def between(tenant: Tenant, operation_id: str) -> dict[str, str]:
 
 
 async def _people(tenant: Tenant) -> dict[str, str]:
-    """A member in a team with a role, and somebody who is invited."""
-    async with tenant.database.system() as system:  # a plan without limits
+    """A member with a second factor, in a team and with a role, and somebody who is invited."""
+    member, name = await make_member(tenant, Role.VIEWER), uuid4().hex
+    user_id = str(member.user_id)
+    async with tenant.database.system() as system:
         await system.execute(
             update(Organization)
             .where(Organization.id == tenant.organization_id)
-            .values(subscription_plan="enterprise", version=Organization.version)
+            .values(subscription_plan="enterprise", version=Organization.version)  # a plan without limits
         )
-    name = uuid4().hex
-    member = str((await make_member(tenant, Role.VIEWER)).user_id)
-    team = (await tenant.client.post("/api/v1/teams", json={"name": name})).json()["id"]
-    await tenant.client.put(f"/api/v1/teams/{team}/members/{member}")
-    role = (await tenant.client.post("/api/v1/roles", json={"name": name, "permissions": []})).json()["id"]
-    grant = await tenant.client.post("/api/v1/grants", json={"user_id": member, "role_id": role})
-    invitation = await tenant.client.post("/api/v1/invitations", json={"email": f"{name}@example.com"})
+        system.add(TotpFactor(user_id=member.user_id, seed=b"sealed", confirmed_at=clock.now()))
+    team = await _made(tenant, "/api/v1/teams", {"name": name})
+    await tenant.client.put(f"/api/v1/teams/{team}/members/{user_id}")
+    role = await _made(tenant, "/api/v1/roles", {"name": name, "permissions": []})
     return {
-        "user_id": member,
+        "user_id": user_id,
         "team_id": team,
         "role_id": role,
-        "grant_id": grant.json()["id"],
-        "invitation_id": invitation.json()["id"],
+        "grant_id": await _made(tenant, "/api/v1/grants", {"user_id": user_id, "role_id": role}),
+        "invitation_id": await _made(tenant, "/api/v1/invitations", {"email": f"{name}@example.com"}),
     }
 
 
@@ -199,9 +212,9 @@ async def _credentials(tenant: Tenant) -> dict[str, str]:
     return {"key_id": key, "session_id": next(session["id"] for session in sessions if not session["current"])}
 
 
-async def _for_operators(tenant: Tenant, user_id: str) -> dict[str, str]:
-    """Another organization, with its short name, and an impersonation of a member who has a second factor."""
-    slug, now = f"o-{uuid4().hex[:12]}", clock.now()
+async def _for_operators(tenant: Tenant) -> dict[str, str]:
+    """Another organization, with its short name, and an impersonation of a member."""
+    slug, member = f"o-{uuid4().hex[:12]}", await make_member(tenant, Role.VIEWER)
     async with tenant.database.system() as system:
         organization = await add_organization(system, name="Other", slug=slug)
         impersonation = Impersonation(
@@ -209,14 +222,25 @@ async def _for_operators(tenant: Tenant, user_id: str) -> dict[str, str]:
             organization_id=tenant.organization_id,
             operator_id=tenant.user_id,
             session_id=new_id(),
-            user_id=UUID(user_id),
+            user_id=member.user_id,
             reason="Ticket 4711",
             writes=False,
-            expires_at=now + timedelta(minutes=5),
+            expires_at=clock.now() + timedelta(minutes=5),
         )
         system.add(impersonation)
-        system.add(TotpFactor(user_id=UUID(user_id), seed=b"sealed", confirmed_at=now))
     return {"organization_id": str(organization.id), "slug": slug, "impersonation_id": str(impersonation.id)}
+
+
+MAKERS: tuple[tuple[frozenset[str], Callable[[Tenant], Awaitable[dict[str, str]]]], ...] = (
+    (frozenset({"contact_id", "other_id", "interaction_id"}), _contacts),
+    (frozenset({"import_id"}), _import),
+    (frozenset({"merge_id"}), _merge),
+    (frozenset({"rules_id", "run_id"}), _scores),
+    (frozenset({"user_id", "team_id", "role_id", "grant_id", "invitation_id"}), _people),
+    (frozenset({"key_id", "session_id"}), _credentials),
+    (frozenset({"organization_id", "slug", "impersonation_id"}), _for_operators),
+)
+"""What each makes, and how."""
 
 
 def problem_of(answer: httpx.Response, status: int, code: str | None = None) -> dict[str, Any]:

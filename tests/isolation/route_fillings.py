@@ -90,6 +90,7 @@ FILLINGS = {
     ),
     "POST /api/v1/networking/duplicates/scan": Filling(),
     f"POST {IMPORTS}": Filling(files={"file": ("contacts.csv", b"first_name\nAda\n", "text/csv")}),
+    f"GET {IMPORTS}": Filling(),
     f"GET {IMPORTS}/{{import_id:uuid}}": Filling(path=IMPORT),
     f"GET {IMPORTS}/{{import_id:uuid}}/errors": Filling(path=IMPORT),
     f"GET {IMPORTS}/{{import_id:uuid}}/rows": Filling(path=IMPORT),

@@ -52,6 +52,12 @@ def references_between_tenant_tables() -> list[tuple[Table, str, Table]]:
     ]
 
 
+async def written(database: Database, *made: Rows) -> None:
+    async with database.system() as system:
+        for rows in made:
+            await rows.write(system)
+
+
 async def test_a_row_can_not_hang_on_another_organizations_row(
     database: Database, acme: Tenant, globex: Tenant
 ) -> None:
@@ -61,9 +67,9 @@ async def test_a_row_can_not_hang_on_another_organizations_row(
     assert references != []
 
     for table, column, parent in references:
-        async with database.system() as system:
-            theirs = await Rows(system, globex.organization_id, mark="globex").add(parent)
-            values = await Rows(system, acme.organization_id, mark="acme").values(table)
+        in_globex, in_acme = Rows(globex.organization_id, mark="globex"), Rows(acme.organization_id, mark="acme")
+        theirs, values = in_globex.add(parent), in_acme.values(table)
+        await written(database, in_globex, in_acme)
         for referred in (theirs["id"], new_id()):
             async with database.session(context) as session:
                 with pytest.raises(IntegrityError, match="ForeignKeyViolation"):
@@ -79,11 +85,9 @@ async def test_the_duplicate_search_finds_only_ones_own(database: Database, acme
         "phone_e164": "+442079460018",
         "linkedin_key": "in/same",
     }
-    async with database.system() as system:
-        rows = {
-            t.organization_id: await Rows(system, t.organization_id, mark="same").add(contacts, **shared)
-            for t in (acme, globex)
-        }
+    made = {t.organization_id: Rows(t.organization_id, mark="same") for t in (acme, globex)}
+    rows = {organization_id: each.add(contacts, **shared) for organization_id, each in made.items()}
+    await written(database, *made.values())
     search = text("SELECT contact_id FROM networking.find_matches(:ids, :emails, :phones, :profiles)")
     sought = {
         "ids": [row["id"] for row in rows.values()],
@@ -101,11 +105,9 @@ async def test_the_search_function_finds_only_ones_own(database: Database, acme:
     """It sees past row security, so it has to carry the tenant itself."""
     contacts = next(table for table in tenant_tables() if table.fullname == "networking.contacts")
     search = text("SELECT networking.find_contacts(ARRAY['%sought%'])")
-    async with database.system() as system:
-        rows = {
-            t.organization_id: await Rows(system, t.organization_id, mark="sought").add(contacts)
-            for t in (acme, globex)
-        }
+    made = {t.organization_id: Rows(t.organization_id, mark="sought") for t in (acme, globex)}
+    rows = {organization_id: each.add(contacts) for organization_id, each in made.items()}
+    await written(database, *made.values())
 
     for organization_id, row in rows.items():
         async with database.session(TenantContext(organization_id=organization_id)) as session:

@@ -3,12 +3,35 @@
 from datetime import UTC, datetime
 
 from core.testing import conformance
-from core.testing.conformance import Filling, Id
+from core.testing.conformance import Caller, Colleague, Filling, Id
 
 CONTACT, FIRST = Id("networking.contacts"), Id("networking.duplicate_pairs", "first_id")
 SECOND = Id("networking.duplicate_pairs", "second_id")
 PAIR = {"contact_id": FIRST, "other_id": SECOND}
+CONNECTION, OTHER = (
+    {"connection_id": Id("networking.connections")},
+    {"user_id": Id("networking.connections", "second_id")},
+)
+MINE = {"first_id": Caller()}
+PLANNED = {"networking.contact_interactions": {"status": "scheduled"}}
+INTERACTION = {"interaction_id": Id("networking.contact_interactions")}
+RULES = {"networking.score_rules": {"rules": {"most": 50}, "created_by": Caller()}}
 FILLINGS = {
+    "request_connection": Filling(json={"user_id": Colleague()}),
+    "get_relation": Filling(path={"user_id": Colleague()}),
+    "list_mutual_connections": Filling(path={"user_id": Colleague()}, tells_of_none=True),
+    "get_connection": Filling(path=CONNECTION, rows={"networking.connections": MINE}),
+    "accept_connection": Filling(path=CONNECTION, rows={"networking.connections": MINE}),
+    "decline_connection": Filling(path=CONNECTION, rows={"networking.connections": MINE}),
+    "cancel_connection": Filling(path=CONNECTION, rows={"networking.connections": MINE | {"requested_by": Caller()}}),
+    "remove_connection": Filling(path=CONNECTION, rows={"networking.connections": MINE | {"state": "connected"}}),
+    "block_person": Filling(path=OTHER, rows={"networking.connections": MINE}),
+    "unblock_person": Filling(path=OTHER, rows={"networking.connections": MINE}),
+    "complete_interaction": Filling(path=INTERACTION, json={}, rows=PLANNED),
+    "cancel_interaction": Filling(path=INTERACTION, rows=PLANNED),
+    "restore_interaction": Filling(path=INTERACTION, rows={"networking.contact_interactions": {"is_deleted": True}}),
+    "get_score_rules": Filling(rows=RULES),
+    "restore_score_rules": Filling(path={"rules_id": Id("networking.score_rules")}, rows=RULES),
     "import_contacts": Filling(files={"file": ("contacts.csv", b"first_name\nAda\n", "text/csv")}),
     "restore_contact": Filling(path={"contact_id": CONTACT}, rows={"networking.contacts": {"is_deleted": True}}),
     "move_contact": Filling(path={"contact_id": CONTACT}, json={"contact_type": "contact"}),
@@ -20,6 +43,7 @@ FILLINGS = {
         path={"merge_id": Id("networking.contact_merges")},
         rows={"networking.contact_merges": {"undo_until": datetime(2999, 1, 1, tzinfo=UTC)}},
     ),
+    "discard_drafts": Filling(rows={"networking.contact_imports": {"encoding": "utf-8", "delimiter": ","}}),
     "revert_import": Filling(
         path={"import_id": Id("networking.contact_imports")}, rows={"networking.contact_imports": {"state": "done"}}
     ),

@@ -32,11 +32,12 @@ async def switch(tenant: Tenant, to: ModuleState) -> None:
 
 async def fill(tenant: Tenant, mark: str) -> None:
     """A row in each of networking's tables, and a job."""
+    rows = Rows(tenant.organization_id, mark=mark)
+    for table in tenant_tables():
+        if table.schema == "networking":
+            rows.add(table)
     async with tenant.database.system() as system:
-        rows = Rows(system, tenant.organization_id, mark=mark)
-        for table in tenant_tables():
-            if table.schema == "networking":
-                await rows.add(table)
+        await rows.write(system)
         system.add(OutboxJob(organization_id=tenant.organization_id, actor="networking.run_import", user_id=None))
 
 

@@ -52,10 +52,11 @@ class Person(Struct, frozen=True):
 
 async def known_by(tenant: Tenant, mark: str) -> Person:
     """A contact, and an interaction with them, with the mark in every text."""
+    rows = Rows(tenant.organization_id, mark=mark)
+    contact = rows.add(Base.metadata.tables[CONTACTS])
+    rows.add(Base.metadata.tables[INTERACTIONS])
     async with tenant.database.system() as system:
-        rows = Rows(system, tenant.organization_id, mark=mark)
-        contact = await rows.add(Base.metadata.tables[CONTACTS])
-        await rows.add(Base.metadata.tables[INTERACTIONS])
+        await rows.write(system)
     return Person(contact["id"], mark, contact)
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from core.testing.conformance import code, jobs, privacy, routes, schema, switching
 from core.testing.conformance.candidate import Allowances, Bench, Candidate, NotThere, Rule
-from core.testing.fillings import Caller, Filling, Fresh, Id, Loose, Mark
+from core.testing.fillings import Caller, Colleague, Filling, Fresh, Id, Loose, Mark
 from core.testing.rows import Unfillable
 from core.testing.samples import NoSample
 
@@ -72,4 +72,4 @@ async def judge(rule: Rule, candidate: Candidate) -> Sequence[str]:
         return [f"{error}. Say how it is called with fillings="]
 
 
-__all__ = ["RULES", "Caller", "Filling", "Fresh", "Id", "Loose", "Mark", "judge", "name_of", "of"]
+__all__ = ["RULES", "Caller", "Colleague", "Filling", "Fresh", "Id", "Loose", "Mark", "judge", "name_of", "of"]

@@ -101,22 +101,23 @@ class Person:
 
 async def _person(candidate: Candidate, tenant: Tenant, subject_id: UUID | None = None) -> Person:
     person = Person(subject_id or new_id())
+    rows = Rows(tenant.organization_id, mark=person.mark)
+    for about in subject_tables(candidate.name):
+        for column in about.subjects:
+            _have_referred(rows, column, person.id)
+        named = {column.name: person.id for column in about.subjects}
+        person.rows[about.name] = rows.add(about.table, **named)
     async with tenant.database.system() as system:
-        rows = Rows(system, tenant.organization_id, mark=person.mark)
-        for about in subject_tables(candidate.name):
-            for column in about.subjects:
-                await _have_referred(rows, column, person.id)
-            named = {column.name: person.id for column in about.subjects}
-            person.rows[about.name] = await rows.add(about.table, **named)
+        await rows.write(system)
     return person
 
 
-async def _have_referred(rows: Rows, column: "Column[Any]", subject_id: UUID) -> None:
+def _have_referred(rows: Rows, column: "Column[Any]", subject_id: UUID) -> None:
     """The row that a subject's id refers to, where the module keeps it itself."""
     for reference in column.foreign_keys:
         parent: Table = reference.column.table
         if not any(made.get("id") == subject_id for made in rows.made.get(parent.fullname, [])):
-            await rows.add(parent, id=subject_id)
+            rows.add(parent, id=subject_id)
 
 
 async def _exported(candidate: Candidate, tenant: Tenant, person: Person, other: Person) -> list[str]:

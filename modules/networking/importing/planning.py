@@ -30,6 +30,11 @@ SAID = {
 }
 
 
+WRITTEN = frozenset({RowOutcome.CREATED, RowOutcome.UPDATED})
+ERASED_PERSON = "erased-person"
+"""Why a row was skipped. The report keeps nothing else of it."""
+
+
 class Decision(Struct, kw_only=True):
     """What becomes of one row."""
 
@@ -74,6 +79,8 @@ class Planner:
         self.pipeline = pipeline
         self.created: set[UUID] = set()
         """Contacts that this run made, or in a dry run would have made."""
+        self.erased: set[Key] = set()
+        """Those of people who were erased. Their rows are left out, but where somebody has added them again by hand."""
         self._gained: defaultdict[Key, list[UUID]] = defaultdict(list)
         self._lost: set[tuple[Key, UUID]] = set()
         self._held: dict[UUID, tuple[Key, ...]] = {}
@@ -104,17 +111,12 @@ class Planner:
         if row.errors:
             return Decision(row=row, outcome=RowOutcome.FAILED, code="invalid", errors=row.errors)
         decision = self._decide(row, matches)
-        if decision.outcome not in {RowOutcome.CREATED, RowOutcome.UPDATED}:
+        if decision.outcome not in WRITTEN:
             return decision
+        if self._brings_back(row, matches):
+            return Decision(row=row, outcome=RowOutcome.SKIPPED, code=ERASED_PERSON)
         standing = self._standing_of(decision, stored)
-        if standing is None:
-            errors = check_move(None, {STAGE: ContactType.TARGET, **row.values}, None, self.pipeline)
-        else:
-            after = standing.with_row(row.values).values
-            errors = check_move(standing.values, after, row.stage_reason, self.pipeline)
-        if standing is None and "first_name" not in row.values:
-            errors.insert(0, FieldError(field="first_name", code="required", message="This field is required"))
-        if errors:
+        if errors := self._judge(row, standing):
             code = NOT_ALLOWED if errors[0].code == NOT_ALLOWED else "invalid"
             named = [msgspec.structs.replace(error, field=name_of(error.field)) for error in errors]
             return Decision(row=row, outcome=RowOutcome.FAILED, code=code, errors=named)
@@ -131,6 +133,18 @@ class Planner:
         if decision.outcome is RowOutcome.CREATED or decision.contact_id is None:
             return None
         return self._standing.get(decision.contact_id) or Standing.of(stored[decision.contact_id])
+
+    def _judge(self, row: Row, standing: Standing | None) -> list[FieldError]:
+        if standing is not None:
+            return check_move(standing.values, standing.with_row(row.values).values, row.stage_reason, self.pipeline)
+        errors = check_move(None, {STAGE: ContactType.TARGET, **row.values}, None, self.pipeline)
+        if "first_name" not in row.values:
+            errors.insert(0, FieldError(field="first_name", code="required", message="This field is required"))
+        return errors
+
+    def _brings_back(self, row: Row, matches: Mapping[Key, list[Match]]) -> bool:
+        """Whether the row has what identified somebody who was erased, and no contact has it now."""
+        return any(key in self.erased and not self._owners([key], matches)[0] for key in row.keys)
 
     def _decide(self, row: Row, matches: Mapping[Key, list[Match]]) -> Decision:
         if self.mode is not ImportMode.CREATE:

@@ -25,7 +25,8 @@ from modules.networking.models import Contact, ContactImport, ContactImportChunk
 from modules.networking.pipeline import STAGE
 from modules.networking.services.contacts import country_of
 from modules.networking.services.duplicates import Match, claim_all_keys, find_matches
-from modules.networking.services.imports import CHUNK_BYTES, find_import
+from modules.networking.services.imports import CHUNK_BYTES, end_import, find_import
+from modules.networking.services.privacy import erased_among
 from modules.networking.services.stages import announce
 from modules.networking.settings import NetworkingSettings
 from modules.networking.values import (
@@ -41,6 +42,7 @@ from modules.networking.values import (
 
 BATCH_ROWS = 500
 MAX_ROWS = 250_000
+FIELDS = frozenset(ImportField)
 NAMES = {ImportField.FIRST_NAME, ImportField.FULL_NAME}
 STORED = (Contact.id, Contact.version, *(getattr(Contact, name) for name in (*writing.TAKEN, *writing.STAMPS)))
 
@@ -56,10 +58,10 @@ async def run_import(ctx: Ctx, import_id: UUID) -> None:
     try:
         await _take_all(ctx, job)
     except UnreadableFile as error:
-        await _end(ctx, job, ImportState.FAILED, reason=error.detail)
+        await end_import(ctx, job, ImportState.FAILED, reason=error.detail)
         return
     job.rows_total = job.rows_done
-    await _end(ctx, job, ImportState.DONE)
+    await end_import(ctx, job, ImportState.DONE)
     if not job.dry_run:
         ctx.emit(
             ContactsImported(
@@ -72,20 +74,24 @@ async def run_import(ctx: Ctx, import_id: UUID) -> None:
         )
 
 
-async def _take_all(ctx: Ctx, job: ContactImport) -> None:
-    fields = [ImportField(field) if field else None for field in job.fields]
-    if job.mode != ImportMode.UPDATE and not NAMES & set(fields):
-        raise UnreadableFile("The header line names no column for the first name")
-    reader = RowReader(
+async def reader_of(ctx: Ctx, job: ContactImport) -> RowReader:
+    fields = [ImportField(field) if field in FIELDS else None for field in job.fields]
+    return RowReader(
         columns=job.columns, fields=fields, is_vcard=job.format == ImportFormat.VCARD, country=await country_of(ctx)
     )
+
+
+async def _take_all(ctx: Ctx, job: ContactImport) -> None:
+    if job.mode != ImportMode.UPDATE and not NAMES & set(job.fields):
+        raise UnreadableFile("The header line names no column for the first name")
+    reader = await reader_of(ctx, job)
     planner = Planner(
         mode=ImportMode(job.mode),
         match_key=MatchKey(job.match_key),
         duplicates=DuplicatePolicy(job.duplicates),
         pipeline=ctx.settings(NetworkingSettings).pipeline,
     )
-    async for rows, place in _batches(ctx, job, reader):
+    async for rows, place in batches(ctx, job, reader):
         if job.rows_done + len(rows) > MAX_ROWS:
             raise UnreadableFile(f"The file has more than {MAX_ROWS} rows: split it")
         await take(ctx, job, planner, rows, name_of=reader.name_of)
@@ -93,7 +99,7 @@ async def _take_all(ctx: Ctx, job: ContactImport) -> None:
         await ctx.checkpoint()
 
 
-async def _batches(ctx: Ctx, job: ContactImport, reader: RowReader) -> AsyncIterator[tuple[list[Row], tuple[int, int]]]:
+async def batches(ctx: Ctx, job: ContactImport, reader: RowReader) -> AsyncIterator[tuple[list[Row], tuple[int, int]]]:
     """Rows as they are read, a batch at a time, off the event loop; and where to go on behind them."""
     records = _records(job)
 
@@ -137,8 +143,10 @@ async def take(
         await claim_all_keys(ctx)
         planner.look_again()
     matches: defaultdict[Key, list[Match]] = defaultdict(list)
-    for match in await find_matches(ctx, (key for row in rows for key in planner.keys_of(row))):
+    keys = {key for row in rows for key in planner.keys_of(row)}
+    for match in await find_matches(ctx, keys):
         matches[match.key].append(match)
+    planner.erased |= await erased_among(ctx, keys)
     stored = await _stored(ctx, job, matches) if planner.changes_contacts else {}
     decisions = [planner.decide(row, matches, stored, name_of=name_of) for row in rows]
     counts = Counter(decision.outcome for decision in decisions)
@@ -205,12 +213,3 @@ async def _begin_anew(ctx: Ctx, job: ContactImport) -> None:
         )
     job.bytes_done, job.next_line = job.first_byte, job.first_line
     job.rows_done = job.rows_created = job.rows_updated = job.rows_skipped = job.rows_failed = 0
-
-
-async def _end(ctx: Ctx, job: ContactImport, state: ImportState, *, reason: str | None = None) -> None:
-    job.state, job.reason, job.finished_at = state, reason, clock.now()
-    await ctx.db.execute(
-        delete(ContactImportChunk)
-        .where(ContactImportChunk.organization_id == ctx.organization_id, ContactImportChunk.import_id == job.id)
-        .execution_options(synchronize_session=False)
-    )

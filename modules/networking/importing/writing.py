@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy import cast as cast_to
 
 from core.sdk import Ctx, TenantModel, clock, new_id
-from modules.networking.importing.planning import Decision, Values
+from modules.networking.importing.planning import ERASED_PERSON, Decision, Values
 from modules.networking.models import Contact, ContactImport, ContactImportError, ContactImportRow
 from modules.networking.values import Consent, ContactStatus, ContactType, Priority, RowOutcome
 
@@ -148,7 +148,7 @@ async def report(
                 "contact_id": contact_id,
                 "contact_version": versions.get(contact_id) if contact_id and touched else None,
                 "before": unclaimed.pop(contact_id, None) if contact_id and touched else None,
-                "cells": None if touched else decision.row.cells,
+                "cells": None if touched or decision.code == ERASED_PERSON else decision.row.cells,
             }
         )
         errors += [

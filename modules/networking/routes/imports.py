@@ -26,8 +26,8 @@ from core.sdk import (
 from modules.networking.actors import revert_import, run_import
 from modules.networking.exporting import import_errors_file
 from modules.networking.permissions import IMPORT
-from modules.networking.queries import IMPORT_ERRORS, IMPORT_ROWS
-from modules.networking.schemas import ImportErrorOut, ImportOut, ImportPatch, ImportRowOut, ImportUpload
+from modules.networking.queries import IMPORT_ERRORS, IMPORT_ROWS, IMPORTS
+from modules.networking.schemas import ImportErrorOut, ImportOut, ImportPatch, ImportRowOut, ImportSummary, ImportUpload
 from modules.networking.services import imports
 from modules.networking.values import ImportState, RowOutcome
 from modules.networking.views import import_out
@@ -48,6 +48,13 @@ async def import_contacts(ctx: Ctx, data: MultipartBody[ImportUpload]) -> Respon
         ctx.enqueue(run_import, import_id=job.id)
     location = {"Location": f"/api/v1/networking/imports/{job.id}"}
     return Response(import_out(job, []), status_code=202, headers=location)
+
+
+@get("/imports", operation_id="list_imports", summary="All imports, the latest first", guards=[requires(IMPORT)])
+async def list_imports(
+    ctx: Ctx, status: FromQuery[ImportState | None] = None, limit: Limit = DEFAULT_LIMIT, cursor: PageCursor = None
+) -> Response[Page[ImportSummary]]:
+    return json_bytes(await ctx.page(IMPORTS, limit=limit, cursor=cursor, state=status))
 
 
 @get("/imports/{import_id:uuid}", operation_id="get_import", summary="How far an import is", guards=[requires(IMPORT)])
@@ -144,6 +151,7 @@ async def download_import_errors(ctx: Ctx, import_id: FromPath[UUID]) -> Stream:
 
 IMPORT_ROUTES = (
     import_contacts,
+    list_imports,
     get_import,
     update_import,
     start_import,

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 from msgspec import UNSET
-from sqlalchemy import insert, select
+from sqlalchemy import delete, insert, select
 
 from core.sdk import Conflict, Ctx, Invalid, NotFound, UploadFile, check_if_match, clock, new_id
 from modules.networking.importing.detection import Detected, Detector
@@ -49,9 +49,19 @@ async def upload_import(ctx: Ctx, data: ImportUpload) -> ContactImport:
     try:
         _describe(job, detector.found())
     except UnreadableFile as error:
-        job.state, job.reason, job.finished_at = ImportState.FAILED, error.detail, clock.now()
+        await end_import(ctx, job, ImportState.FAILED, reason=error.detail)
     await ctx.db.flush()
     return job
+
+
+async def end_import(ctx: Ctx, job: ContactImport, state: ImportState, *, reason: str | None = None) -> None:
+    """The file goes: it is full of people, and nobody will read it again."""
+    job.state, job.reason, job.finished_at = state, reason, clock.now()
+    await ctx.db.execute(
+        delete(ContactImportChunk)
+        .where(ContactImportChunk.organization_id == ctx.organization_id, ContactImportChunk.import_id == job.id)
+        .execution_options(synchronize_session=False)
+    )
 
 
 async def _store(ctx: Ctx, job: ContactImport, file: UploadFile, detector: Detector) -> None:
