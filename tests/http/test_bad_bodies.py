@@ -10,6 +10,7 @@ from asking import codes_of, existing_ids, in_pieces, operations, problem_of, ro
 
 from core.app import Application
 from core.testing.tenants import Tenant
+from modules.networking.schemas import ContactIn, ContactPatch, InteractionIn, InteractionPatch
 
 JSON = {"content-type": "application/json"}
 DEEP = 100_000
@@ -206,7 +207,7 @@ async def test_metadata_is_held_to_its_shape(
         lambda struct, valid: valid | {"metadata": metadata} if "metadata" in names_of(struct) else None,
     )
 
-    assert len(problems) == 3
+    assert {ContactIn, ContactPatch, InteractionIn, InteractionPatch} <= {struct for struct, _ in problems}
     for _, problem in problems:
         assert codes_of(problem) == codes
 
@@ -272,8 +273,8 @@ MOMENTS = {
 
 @pytest.mark.parametrize(("moment", "code"), MOMENTS.items())
 async def test_a_moment_must_exist_in_every_time_zone(acme: Tenant, moment: str, code: str) -> None:
-    ids = await existing_ids(acme)
-    url = f"/api/v1/networking/contacts/{ids['contact_id']}/interactions"
+    contact = (await acme.client.post("/api/v1/networking/contacts", json={"first_name": "Ada"})).json()["id"]
+    url = f"/api/v1/networking/contacts/{contact}/interactions"
 
     answer = await acme.client.post(url, json={"interaction_date": moment, "zzz": 1})
 
@@ -285,8 +286,8 @@ async def test_a_moment_must_exist_in_every_time_zone(acme: Tenant, moment: str,
 
 
 async def test_a_moment_alone_that_can_not_be_is_refused(acme: Tenant) -> None:
-    ids = await existing_ids(acme)
-    url = f"/api/v1/networking/contacts/{ids['contact_id']}/interactions"
+    contact = (await acme.client.post("/api/v1/networking/contacts", json={"first_name": "Ada"})).json()["id"]
+    url = f"/api/v1/networking/contacts/{contact}/interactions"
     before = await rows_stored(acme.database)
 
     answer = await acme.client.post(
@@ -298,8 +299,8 @@ async def test_a_moment_alone_that_can_not_be_is_refused(acme: Tenant) -> None:
 
 
 async def test_the_outermost_moments_are_stored(acme: Tenant) -> None:
-    ids = await existing_ids(acme)
-    url = f"/api/v1/networking/contacts/{ids['contact_id']}/interactions"
+    contact = (await acme.client.post("/api/v1/networking/contacts", json={"first_name": "Ada"})).json()["id"]
+    url = f"/api/v1/networking/contacts/{contact}/interactions"
     moments = ["0002-01-01T00:00:00Z", "9998-12-31T23:59:59.999999Z"]
 
     for moment in moments:

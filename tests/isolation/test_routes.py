@@ -198,7 +198,12 @@ async def test_another_organizations_cursor_is_as_good_as_a_forged_one(
     assert lists != []
 
     for route in lists:
+        if FILLINGS[route].rows:
+            theirs, own = await furnish(acme, FILLINGS[route]), await furnish(globex, FILLINGS[route])
         cursor = (await call(route, acme.client, theirs, query={"limit": 1})).json()["next_cursor"]
+        assert cursor is not None or FILLINGS[route].tells_of_none, route
+        if cursor is None:
+            continue
         answer = await call(route, globex.client, own, query={"limit": 1, "cursor": cursor})
         to_forged = await call(route, globex.client, own, query={"limit": 1, "cursor": "Zm9yZ2Vk" * 8})
 
