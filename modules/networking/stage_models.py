@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import CheckConstraint, Index, text
 
-from core.sdk import Mapped, OptionalPii, SubjectId, TenantModel, tenant_index
+from core.sdk import Mapped, OptionalPii, SubjectId, TenantModel, tenant_index, tenant_reference
 from modules.networking.models import SCHEMA
 from modules.networking.values import ContactType, StageSource, one_of
 
@@ -13,8 +13,7 @@ from modules.networking.values import ContactType, StageSource, one_of
 class ContactStage(TenantModel, schema=SCHEMA, unaudited="a history itself; the change is told of the contact"):
     """One stay at a stage. Triggers on contacts write it, so that whatever changes a contact can't pass it by.
 
-    What a transaction says of its moves is in its setting `app.stage`: see `services.stages`. A trigger stands for the
-    foreign key, too: one look-up for each row would cost a bulk load more than all else that is done here.
+    What a transaction says of its moves is in its setting `app.stage`: see `services.stages`.
     """
 
     __tablename__ = "contact_stages"
@@ -24,6 +23,7 @@ class ContactStage(TenantModel, schema=SCHEMA, unaudited="a history itself; the 
         CheckConstraint(one_of("to_stage", ContactType), name="to_stage"),
         CheckConstraint(one_of("source", StageSource), name="source"),
         CheckConstraint("left_at >= entered_at", name="left_at"),
+        tenant_reference("contact_id", f"{SCHEMA}.contacts"),
         Index(
             "uq_contact_stages_open",
             "organization_id",
