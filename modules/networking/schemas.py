@@ -52,7 +52,14 @@ type Metadata = Annotated[
 
 
 type StageReason = Annotated[
-    str, Meta(title="a reason", min_length=1, max_length=500, pattern=r"^[^\u0000]*[^\u0000-\u0020][^\u0000]*$(?!\n)")
+    str,
+    Meta(
+        title="a reason",
+        min_length=1,
+        max_length=500,
+        pattern=r"^[^\u0000]*[^\u0000-\u0020][^\u0000]*$(?!\n)",
+        examples=["Left the company"],
+    ),
 ]
 """More than blanks."""
 type Emails = Annotated[list[Email], Meta(max_length=MAX_EMAILS - 1)]

@@ -75,7 +75,8 @@ class FunnelOut(Struct, frozen=True, kw_only=True):
 
     begins_at: datetime | None
     """Null where it has no beginning."""
-    ends_at: datetime
+    ends_at: datetime | None
+    """Null where it goes up to now."""
     zone: str
     """Whose midnights bound the days."""
     stages: list[FunnelStage]

@@ -35,13 +35,13 @@ async def funnel_of(
     if zone is not None and zone not in ZONES:
         message = "Expected an IANA time zone"
         raise Invalid(message, errors=[FieldError(field="zone", code="choice", message=message)])
-    name = zone or (await ctx.organization_settings()).get("time_zone", "UTC")
+    now, name = clock.now(), zone or (await ctx.organization_settings()).get("time_zone", "UTC")
     begins_at = midnight(_checked("from", since), ZoneInfo(name)) if since else None
-    ends_at = midnight(_checked("to", until), ZoneInfo(name)) if until else clock.now()
-    if begins_at and begins_at > ends_at:
+    ends_at = midnight(_checked("to", until), ZoneInfo(name)) if until else None
+    if begins_at and begins_at > (ends_at or now):
         message = "Expected a day that is not after `to`" if until else "Expected a day that has begun"
         raise Invalid(message, errors=[FieldError(field="from", code="range", message=message)])
-    values = {"begins_at": begins_at or EVER, "ends_at": ends_at}
+    values = {"begins_at": begins_at or EVER, "ends_at": ends_at or now}
     owner = {"owner_id": owner_id} if owner_id else {}
     rows = await ctx.reads.rows(funnel(of_owner=bool(owner)), **values, **owner)
     found = {row["stage"]: dict(row) for row in rows}
