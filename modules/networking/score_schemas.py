@@ -52,8 +52,9 @@ class ScoreRulesIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     recency: Annotated[list[RecencyRule], Meta(max_length=20)] = []
     half_life_days: AgeDays | None = 90
     """The age at which an interaction counts half; null lets nothing fade."""
-    least: Points = 0
-    most: Points = 100
+    least: Annotated[int, Meta(ge=-1000, le=0)] = 0
+    """No more than what a contact has of whom nothing is known."""
+    most: Annotated[int, Meta(ge=1, le=1000)] = 100
 
 
 class ScoreRulesOut(Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from modules.networking.matching import Weights
 from modules.networking.pipeline import PipelineRules
 
 type Days = Annotated[int, Meta(ge=0, le=3650)]
@@ -18,6 +19,9 @@ class NetworkingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Requests of one member that nobody has answered yet."""
     decline_cooldown_days: Days = 30
     """How long somebody who was declined can't ask the same person again."""
+    match_other_companies_only: bool = False
+    """Whether people of one company are not recommended to each other."""
+    match_weights: Weights = Weights()
     reminder_days_before: Annotated[int, Meta(ge=0, le=30)] = 1
     """How many days before a scheduled interaction somebody is reminded of it."""
     reminder_hour: Annotated[int, Meta(ge=0, le=23)] = 9

@@ -216,6 +216,14 @@ class Direction(StrEnum):
     OUTGOING = "outgoing"
 
 
+class Verdict(StrEnum):
+    """What somebody says of a recommendation."""
+
+    USEFUL = "useful"
+    DISMISSED = "dismissed"
+    """It never comes back."""
+
+
 class RunState(StrEnum):
     """Of a recomputation of all scores."""
 

@@ -30,8 +30,8 @@ UNAUDITED = {
     "networking.contact_import_rows",
     "networking.contact_scores",
     "networking.contact_stages",
-    "networking.erased_keys",
     "networking.duplicate_pairs",
+    "networking.erased_keys",
     "networking.score_runs",
 }
 """Tenant tables whose changes are not written down; each model says why."""

@@ -26,6 +26,7 @@ from core.local.redis import LocalRedis
 from core.runtime import Runtime, make_runtime
 from core.settings import Settings
 from core.testing.processes import PLUGS, environment_of, free_port
+from core.testing.stage import UNHURRIED
 from core.testing.tenants import PASSWORD, password_hash
 from core.testing.waiting import until
 from modules.networking.queries import CONTACT, CONTACT_COLUMNS, CONTACTS
@@ -230,8 +231,9 @@ def open_site() -> Iterator[Site]:
         postgres, redis = LocalPostgres(folder / "postgres"), LocalRedis(folder / "redis")
         try:
             settings = Settings(
-                database_url=postgres.start(), redis_url=redis.start(), log_level="info", redis_namespace="bench"
-            )
+                database_url=postgres.start(), redis_url=redis.start(), log_level="info", redis_namespace="bench",
+                **UNHURRIED,  # type: ignore[arg-type]
+            )  # fmt: skip
             runtime = make_runtime(settings)
             asyncio.run(upgrade(settings.owner_url, runtime.migration_sets))
             yield Site(settings, runtime, folder)

@@ -15,7 +15,7 @@ from core.testing.tenants import MakeTenant, Tenant
 
 HERE = Path(__file__).parent
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
-EXAMPLES = 8
+EXAMPLES = 3
 """For each operation and phase. More find more: by hand, try 300 and some seeds after a change to types or routes."""
 
 

@@ -200,6 +200,18 @@ FILLINGS |= {
     f"GET {PEOPLE}/relation": Filling(path=MEMBER),
     f"GET {PEOPLE}/mutual-connections": Filling(path=MEMBER, tells_of_none=True),
 }
+PROFILE, RECOMMENDED = "/api/v1/networking/matching/profile", "/api/v1/networking/recommendations"
+FILLINGS |= {
+    f"GET {PROFILE}": Filling(tells_of_none=True),
+    f"PUT {PROFILE}": Filling(json={"is_open": True, "interests": [Fresh()]}),
+    f"GET {RECOMMENDED}": Filling(tells_of_none=True),
+    f"PUT {RECOMMENDED}/{{user_id:uuid}}/feedback": Filling(path=MEMBER, json={"verdict": "useful"}),
+    f"GET {CONTACTS}/{{contact_id:uuid}}/recommendations": Filling(path=CONTACT, tells_of_none=True),
+    f"PUT {CONTACTS}/{{contact_id:uuid}}/recommendations/{{other_id:uuid}}/feedback": Filling(
+        path=PAIR, json={"verdict": "useful"}
+    ),
+}
+
 INTERACTIONS = "/api/v1/networking/interactions/{interaction_id:uuid}"
 INTERACTION = {"interaction_id": Id("networking.contact_interactions")}
 PLANNED = {"networking.contact_interactions": {"status": "scheduled"}}

@@ -27,6 +27,11 @@ FILLINGS = {
     "remove_connection": Filling(path=CONNECTION, rows={"networking.connections": MINE | {"state": "connected"}}),
     "block_person": Filling(path=OTHER, rows={"networking.connections": MINE}),
     "unblock_person": Filling(path=OTHER, rows={"networking.connections": MINE}),
+    "get_matching_profile": Filling(tells_of_none=True),
+    "recommend_members": Filling(tells_of_none=True),
+    "judge_member_recommendation": Filling(path={"user_id": Colleague()}, json={"verdict": "useful"}),
+    "recommend_contacts": Filling(path={"contact_id": CONTACT}, tells_of_none=True),
+    "judge_contact_recommendation": Filling(path=PAIR, json={"verdict": "useful"}),
     "complete_interaction": Filling(path=INTERACTION, json={}, rows=PLANNED),
     "cancel_interaction": Filling(path=INTERACTION, rows=PLANNED),
     "restore_interaction": Filling(path=INTERACTION, rows={"networking.contact_interactions": {"is_deleted": True}}),
@@ -43,7 +48,6 @@ FILLINGS = {
         path={"merge_id": Id("networking.contact_merges")},
         rows={"networking.contact_merges": {"undo_until": datetime(2999, 1, 1, tzinfo=UTC)}},
     ),
-    "discard_drafts": Filling(rows={"networking.contact_imports": {"encoding": "utf-8", "delimiter": ","}}),
     "revert_import": Filling(
         path={"import_id": Id("networking.contact_imports")}, rows={"networking.contact_imports": {"state": "done"}}
     ),

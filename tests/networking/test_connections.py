@@ -195,7 +195,7 @@ async def test_nobody_goes_past_the_limits_however_many_ask_at_once(acme: Tenant
 
 
 async def test_nobody_connects_with_themselves_or_with_nobody(acme: Tenant, globex: Tenant) -> None:
-    assert (await ask(acme, acme, expect=422))["code"] == "oneself"
+    assert (await ask(acme, acme, expect=409))["code"] == "oneself"
     assert (await ask(acme, globex, expect=404))["code"] == "not-found"
     blocked = await acme.client.put(f"{PEOPLE}/{globex.user_id}/block")
     assert blocked.status_code == 404

@@ -2,11 +2,12 @@
 
 from uuid import UUID
 
+from erasing import erase
 from importing import IMPORTS, add, contacts, imported, report, upload
 from sqlalchemy import text
 
 from core.permissions import Role
-from core.privacy.rights import erase_subject, export_subject
+from core.privacy.rights import export_subject
 from core.testing.rows import tenant_tables
 from core.testing.tenants import Tenant, make_member
 
@@ -31,13 +32,6 @@ async def traces(tenant: Tenant, mark: str) -> list[str]:
                 {"id": tenant.organization_id, "marks": marks},
             )
         ]
-
-
-async def erase(tenant: Tenant, subject_id: UUID) -> None:
-    ctx = tenant.ctx()
-    erased = await erase_subject(ctx, tenant.application.runtime.plugs, subject_id)
-    await ctx.close()
-    assert [each.error for each in erased] == [None] * len(erased)
 
 
 async def erased_contact(acme: Tenant) -> list[str]:

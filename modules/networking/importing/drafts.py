@@ -24,11 +24,11 @@ async def discard_erased(ctx: Ctx) -> None:
         job = await find_import(ctx, draft_id, lock=True)
         if job.state == ImportState.DRAFT and await _names_erased(ctx, job):
             await end_import(ctx, job, ImportState.FAILED, reason=REASON)
-        await ctx.checkpoint()
 
 
 async def _names_erased(ctx: Ctx, job: ContactImport) -> bool:
-    """What can't be read can't be said to be free of them."""
+    """What can't be read can't be said to be free of them. An import whose encoding or delimiter is none never was a
+    draft of ours, and holds nothing that could be started."""
     place = job.bytes_done, job.next_line
     try:
         async for rows, _ in batches(ctx, job, await reader_of(ctx, job)):
@@ -36,6 +36,8 @@ async def _names_erased(ctx: Ctx, job: ContactImport) -> bool:
                 return True
     except UnreadableFile:
         return True
+    except (LookupError, TypeError):
+        return False
     finally:
         job.bytes_done, job.next_line = place
     return False

@@ -5,6 +5,7 @@ from modules.networking.routes.contacts import CONTACT_ROUTES
 from modules.networking.routes.duplicates import DUPLICATE_ROUTES
 from modules.networking.routes.imports import IMPORT_ROUTES
 from modules.networking.routes.interactions import INTERACTION_ROUTES
+from modules.networking.routes.matching import MATCHING_ROUTES
 from modules.networking.routes.merging import MERGE_ROUTES
 from modules.networking.routes.pipeline import PIPELINE_ROUTES
 from modules.networking.routes.scores import SCORE_ROUTES
@@ -17,5 +18,6 @@ ROUTES = (
     *INTERACTION_ROUTES,
     *CONNECTION_ROUTES,
     *SCORE_ROUTES,
+    *MATCHING_ROUTES,
     *PIPELINE_ROUTES,
 )

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import func, or_, select
 
-from core.sdk import Conflict, Ctx, FieldError, Forbidden, Invalid, NotFound, People, clock, new_id
+from core.sdk import Conflict, Ctx, Forbidden, NotFound, People, clock, new_id
 from modules.networking.connection_models import Connection
 from modules.networking.connection_queries import RELATION
 from modules.networking.connection_schemas import ConnectionIn, ConnectionOut, RelationOut
@@ -31,8 +31,8 @@ def person_of(ctx: Ctx) -> UUID:
 async def request_connection(ctx: Ctx, data: ConnectionIn) -> Connection:
     """Ask, or accept where the other has asked. Asking again while a request waits changes nothing.
 
-    Raises `NotFound` for one who is no active member, `Invalid` for oneself, and `Conflict` where a block, a decline
-    not long ago (`not-possible` tells neither from the other), or a limit stands in the way.
+    Raises `NotFound` for one who is no active member, and `Conflict` for oneself and where a block, a decline not
+    long ago (`not-possible` tells neither from the other), or a limit stands in the way.
     """
     me, other = person_of(ctx), data.user_id
     _not_oneself(me, other)
@@ -247,8 +247,7 @@ def _new(one: UUID, other: UUID) -> Connection:
 
 def _not_oneself(me: UUID, other: UUID) -> None:
     if me == other:
-        error = FieldError(field="user_id", code="value", message="Expected somebody else")
-        raise Invalid("Nobody can connect with themselves", code="oneself", errors=[error])
+        raise Conflict("Nobody can connect with themselves", code="oneself")
 
 
 def _set_block(connection: Connection, me: UUID, *, blocked: bool) -> None:

@@ -9,9 +9,10 @@ from sqlalchemy import ColumnElement, Select, Text, delete, func, or_, select, u
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 
-from core.sdk import Ctx, new_id
+from core.sdk import Ctx, clock, new_id
 from modules.networking.connection_models import Connection
 from modules.networking.keys import Key, keys_of
+from modules.networking.matching_models import MatchFeedback, MatchingProfile
 from modules.networking.models import Contact, ContactImportRow, ContactMerge, ErasedKey
 from modules.networking.score_models import ContactScore
 from modules.networking.services.duplicates import claim_all_keys
@@ -122,12 +123,19 @@ async def _forget_rows(ctx: Ctx, contact: Contact, keys: Iterable[Key]) -> None:
 
 
 async def forget(ctx: Ctx, subject_id: UUID) -> None:
-    """A contact's score and its merges, which can't be undone after that; a member's connections, those blocked too."""
+    """A contact's score, its merges, which can't be undone after that, and its place in the lists: it goes to the
+    trash. A member's connections, those blocked too, and their profile. What was said of recommendations of either."""
     mine = ctx.organization_id
     merged = or_(ContactMerge.survivor_id == subject_id, ContactMerge.merged_id == subject_id)
+    judged = or_(MatchFeedback.about_id == subject_id, MatchFeedback.other_id == subject_id)
     for statement in (
         delete(ContactScore).where(ContactScore.organization_id == mine, ContactScore.contact_id == subject_id),
         delete(ContactMerge).where(ContactMerge.organization_id == mine, merged),
+        delete(MatchingProfile).where(MatchingProfile.organization_id == mine, MatchingProfile.user_id == subject_id),
+        delete(MatchFeedback).where(MatchFeedback.organization_id == mine, judged),
+        update(Contact)
+        .where(Contact.organization_id == mine, Contact.id == subject_id, ~Contact.is_deleted)
+        .values(is_deleted=True, deleted_at=clock.now()),
         delete(Connection).where(*_with(ctx, subject_id)),
     ):
         await ctx.db.execute(statement.execution_options(synchronize_session=False))

@@ -17,7 +17,7 @@ import msgspec
 from sqlalchemy import ARRAY, Table, Uuid, bindparam, column, func, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 
-from core.sdk import Ctx, FieldError, Invalid, NotFound, check_if_match, clock, new_id
+from core.sdk import Ctx, NotFound, check_if_match, clock, new_id
 from modules.networking.importing.writing import BulkRows
 from modules.networking.locks import lock
 from modules.networking.models import Contact, ContactInteraction
@@ -124,7 +124,6 @@ async def change_rules(ctx: Ctx, rules: ScoreRulesIn, *, if_match: str | None) -
 
     The same rules as before are no new version.
     """
-    check_rules(rules)
     await lock(ctx, "scores", "rules")
     before = await current_rules(ctx)
     check_if_match(if_match, before.number)
@@ -145,15 +144,8 @@ async def find_rules(ctx: Ctx, rules_id: UUID) -> ScoreRules:
     return row
 
 
-def check_rules(rules: ScoreRulesIn) -> None:
-    if rules.least > rules.most:
-        message = "Expected at least as much as `least`"
-        raise Invalid(message, errors=[FieldError(field="most", code="range", message=message)])
-
-
 async def preview(ctx: Ctx, rules: ScoreRulesIn) -> list[ScorePreview]:
     """What the rules would make of the contacts that changed last; nothing is stored."""
-    check_rules(rules)
     rows = await ctx.db.execute(
         select(*COLUMNS)
         .where(Contact.organization_id == ctx.organization_id, ~Contact.is_deleted)
