@@ -38,5 +38,7 @@ class Principal(Struct, frozen=True, kw_only=True):
     """When the credential that it comes from ends at the latest; None where that has no end."""
     team_permissions: Mapping[UUID, frozenset[str]] = NOTHING
     """What they may do beyond that with what belongs to a team. `core.permissions.is_allowed` weighs both."""
+    teams: frozenset[UUID] = frozenset()
+    """The teams that they are in."""
     platform: frozenset[str] = frozenset()
     """What they may do across organizations, as an operator."""

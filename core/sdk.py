@@ -52,7 +52,7 @@ from core.permissions import Permission, Role
 from core.plugs.hookspecs import hook
 from core.plugs.manifest import Module
 from core.plugs.switchboard import ModuleSwitched
-from core.principal import Principal
+from core.principal import Principal, PrincipalKind
 from core.tasks.registry import Actor, Event, Schedule, actor, subscribe
 from core.text import (
     NO_NUL,
@@ -118,6 +118,7 @@ __all__ = [
     "PlugsError",
     "PreconditionFailed",
     "Principal",
+    "PrincipalKind",
     "QueryParameter",
     "Read",
     "ReadLane",

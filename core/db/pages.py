@@ -19,7 +19,7 @@ or taken from another list or another organization, is refused.
 import base64
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar, Protocol, cast
 from uuid import UUID
@@ -49,6 +49,8 @@ from core.errors import FieldError, Invalid
 MAX_LIMIT = 200
 DEFAULT_LIMIT = 50
 MAC_BYTES = 16
+
+type SortColumn = InstrumentedAttribute[Any] | ColumnElement[Any]
 
 
 class Page[T](Struct, frozen=True, kw_only=True):
@@ -119,12 +121,17 @@ class ListQuery:
         model: type[TenantRow] | type[PlatformRow],
         *,
         columns: Sequence[ColumnElement[Any] | InstrumentedAttribute[Any]],
-        sorts: Mapping[str, InstrumentedAttribute[Any]],
+        sorts: Mapping[str, SortColumn],
         where: Sequence[ColumnElement[bool] | InstrumentedAttribute[bool]] = (),
         filters: Mapping[str, ColumnElement[bool]] | None = None,
+        besides: Collection[str] = (),
         default_sort: str = "-created_at",
     ) -> None:
-        """Of the tenant's rows; of a model that is no tenant's, everybody's: those lists are the system role's."""
+        """Of the tenant's rows; of a model that is no tenant's, everybody's: those lists are the system role's.
+
+        `besides` names values that conditions and columns take beside the filters, such as who asks. They make no
+        other list of it: a cursor outlives their change. One that is not given is NULL.
+        """
         self.name = f"{model.__table__.schema}.{model.__tablename__}"
         self.sorts = sorts
         self.default_sort = default_sort
@@ -132,6 +139,7 @@ class ListQuery:
         self._id = model.id
         self._where = (*_own(model), *where)
         self._filters = dict(filters or {})
+        self._besides = frozenset(besides)
         self._compile = lru_cache(maxsize=512)(self._compile_shape)
 
     async def page(
@@ -147,9 +155,9 @@ class ListQuery:
     ) -> bytes:
         """One page as the JSON of `Page`. A filter that is None is left out. Raises `Invalid` for a bad cursor."""
         sort = sort or self.default_sort
-        given = {name: value for name, value in filters.items() if value is not None}
+        values = {name: value for name, value in filters.items() if value is not None}
+        given = {name: value for name, value in values.items() if name not in self._besides}
         fingerprint = self._fingerprint(sort, given)
-        values: dict[str, Any] = dict(given)
         after = "start"
         if cursor is not None:
             position = signer.open(cursor, tenant)
@@ -200,11 +208,11 @@ class ListQuery:
         page = rows.subquery("page")
         return Read(select(sql_cast(func.row_to_json(literal_column("page")), Text)).select_from(page))
 
-    def _after(self, column: InstrumentedAttribute[Any], *, descending: bool, from_null: bool) -> ColumnElement[bool]:
+    def _after(self, column: SortColumn, *, descending: bool, from_null: bool) -> ColumnElement[bool]:
         """What comes after a position. PostgreSQL orders NULL above every value, in both directions."""
         after_id = bindparam("after_id", type_=self._id.type)
         after_key = bindparam("after_key", type_=column.type)
-        nullable = bool(column.nullable)
+        nullable = bool(getattr(column, "nullable", False))
         if from_null:
             rest = self._id < after_id if descending else self._id > after_id
             same = and_(column.is_(None), rest)

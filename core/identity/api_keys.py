@@ -22,7 +22,7 @@ from core.db.pages import ListQuery
 from core.errors import Conflict, Forbidden, NotFound, Unauthenticated
 from core.identity.credential_models import ApiKey
 from core.identity.models import Membership, Organization, User
-from core.identity.permissions import API_KEYS_READ, API_KEYS_WRITE, beyond, grants_of_member, weigh
+from core.identity.permissions import API_KEYS_READ, API_KEYS_WRITE, beyond, grants_of_member, teams_of_member, weigh
 from core.identity.standing import check_standing
 from core.principal import Principal, PrincipalKind
 from core.tasks.context import Ctx
@@ -165,7 +165,7 @@ class ApiKeyring:
         async with self._database.system() as system:
             found = (
                 await system.execute(
-                    select(ApiKey, Organization.is_active, Membership.role, grants_of_member())
+                    select(ApiKey, Organization.is_active, Membership.role, grants_of_member(), teams_of_member())
                     .join(
                         Membership,
                         (Membership.organization_id == ApiKey.organization_id) & (Membership.user_id == ApiKey.user_id),
@@ -177,7 +177,7 @@ class ApiKeyring:
             ).one_or_none()
             if found is None:
                 raise Unauthenticated
-            row, is_active, role, grants = found
+            row, is_active, role, grants, teams = found
             check_standing(is_active=is_active)
             if row.last_used_at is None or row.last_used_at <= now - TOUCH_EVERY:
                 await system.execute(
@@ -197,6 +197,7 @@ class ApiKeyring:
             permissions=held.permissions & scopes,
             valid_until=row.expires_at,
             team_permissions={team: names & scopes for team, names in held.team_permissions.items()},
+            teams=frozenset(teams),
         )
 
 

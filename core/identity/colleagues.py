@@ -9,6 +9,7 @@ from sqlalchemy import ARRAY, Uuid, and_, bindparam, func, select
 from core.db.reads import Read, Row, mine
 from core.errors import NotFound
 from core.identity.models import Membership, User
+from core.identity.organization_models import Team
 from core.tasks.context import Ctx
 
 _PEOPLE = Read(
@@ -23,6 +24,11 @@ _PEOPLE = Read(
         User.id == Membership.user_id,
         Membership.user_id == func.any(bindparam("ids", type_=ARRAY(Uuid))),
     )
+)
+
+
+_TEAMS = Read(
+    select(Team.id).where(mine(Team), ~Team.is_deleted, Team.id == func.any(bindparam("ids", type_=ARRAY(Uuid))))
 )
 
 
@@ -56,6 +62,12 @@ class People:
         if person is None or not person.is_active:
             raise NotFound("There is no such member")
         return person
+
+    async def team(self, team_id: UUID) -> UUID:
+        """The team's id. Raises `NotFound` where there is none, or it is deleted."""
+        if not await self._ctx.reads.rows(_TEAMS, ids=[team_id]):
+            raise NotFound("There is no such team")
+        return team_id
 
 
 def _person(row: Row) -> Person:

@@ -26,7 +26,7 @@ type Scope = Annotated[
     Meta(
         title="the name of a permission",
         max_length=100,
-        pattern=r"^[a-z][a-z0-9_]*:[a-z][a-z0-9_]*$(?!\n)",
+        pattern=r"^[a-z][a-z0-9_]*(:[a-z][a-z0-9_-]*)+$(?!\n)",
         examples=["networking:read"],
     ),
 ]

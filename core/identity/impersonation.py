@@ -19,6 +19,7 @@ from core.identity.permissions import (
     ORGANIZATION_DELETE,
     ROLES_WRITE,
     grants_of_member,
+    teams_of_member,
     weigh,
 )
 from core.identity.sessions import is_living
@@ -54,7 +55,7 @@ async def impersonated(
     now, operator = clock.now(), aliased(User)
     found = (
         await system.execute(
-            select(Impersonation, Organization.is_active, Membership.role, grants_of_member())
+            select(Impersonation, Organization.is_active, Membership.role, grants_of_member(), teams_of_member())
             .join(Session, Session.id == Impersonation.session_id)
             .join(Operator, Operator.user_id == Impersonation.operator_id)
             .join(operator, operator.id == Impersonation.operator_id)
@@ -86,7 +87,7 @@ async def impersonated(
     ).one_or_none()
     if found is None:
         raise Unauthenticated
-    impersonation, is_active, role, grants = found
+    impersonation, is_active, role, grants, teams = found
     check_standing(is_active=is_active)
     held = weigh(role, grants, by_role)
     return Principal(
@@ -98,4 +99,5 @@ async def impersonated(
         role=held.role,
         permissions=held.permissions - WITHHELD,
         team_permissions={team: names - WITHHELD for team, names in held.team_permissions.items()},
+        teams=frozenset(teams),
     )

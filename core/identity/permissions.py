@@ -9,12 +9,12 @@ from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Text, func, select
+from sqlalchemy import ARRAY, ColumnElement, Text, Uuid, func, select
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.identity.models import Membership
-from core.identity.organization_models import CustomRole, RoleGrant, Team
+from core.identity.organization_models import CustomRole, RoleGrant, Team, TeamMember
 from core.permissions import Permission, Role
 
 ORGANIZATION_READ = Permission("organization:read", "See the organization's settings, plan and quotas")
@@ -79,6 +79,22 @@ def grants_of_member() -> ColumnElement[Grants]:
         )
         .correlate(Membership)
         .scalar_subquery()
+    )
+
+
+def teams_of_member() -> ColumnElement[Any]:
+    """For the SELECT that finds a `Membership`: the teams that they are in, as a list of ids."""
+    return func.array(
+        select(TeamMember.team_id)
+        .join(Team, (Team.organization_id == TeamMember.organization_id) & (Team.id == TeamMember.team_id))
+        .where(
+            TeamMember.organization_id == Membership.organization_id,
+            TeamMember.user_id == Membership.user_id,
+            ~Team.is_deleted,
+        )
+        .correlate(Membership)
+        .scalar_subquery(),
+        type_=ARRAY(Uuid),
     )
 
 

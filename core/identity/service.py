@@ -25,7 +25,7 @@ from core.identity.operator_models import Operator
 from core.identity.operators import is_proven, platform_permissions
 from core.identity.origins import Origin
 from core.identity.passwords import hash_password, needs_rehash, verify_password
-from core.identity.permissions import grants_of_member, weigh
+from core.identity.permissions import grants_of_member, teams_of_member, weigh
 from core.identity.schemas import LoginIn, Me, OrganizationOut, TokenPair
 from core.identity.sessions import Sessions, is_living, touch
 from core.identity.signing_keys import SigningKeys
@@ -258,6 +258,7 @@ class Identity:
                     select(
                         Membership.role,
                         grants_of_member(),
+                        teams_of_member(),
                         Session.last_used_at,
                         Session.expires_at,
                         Organization.is_active,
@@ -281,7 +282,7 @@ class Identity:
             ).one_or_none()
             if found is None:
                 raise Unauthenticated
-            role, grants, last_used_at, expires_at, is_active, writing = found
+            role, grants, teams, last_used_at, expires_at, is_active, writing = found
             check_standing(is_active=is_active or even_suspended)
             await touch(system, claims.session_id, last_used_at)
         held = weigh(role, grants, self._permissions)
@@ -293,6 +294,7 @@ class Identity:
             role=held.role,
             permissions=held.permissions,
             team_permissions=held.team_permissions,
+            teams=frozenset(teams),
             platform=platform_permissions(writing),
             valid_until=min(expires_at, claims.ends_at or expires_at),
         )

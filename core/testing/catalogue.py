@@ -243,8 +243,13 @@ def definer_faults(found: Records, allowed: Mapping[str, str]) -> list[str]:
     ] + [
         f"{row['name']} must SET search_path = pg_catalog, pg_temp, and be callable by {allowed[row['name']]} alone"
         for row in found
-        if row["name"] in allowed and (row["config"], row["callers"]) != (SEARCH_PATH, [allowed[row["name"]]])
+        if row["name"] in allowed
+        and not (_search_path(row["config"]) == SEARCH_PATH and row["callers"] == [allowed[row["name"]]])
     ]
+
+
+def _search_path(config: list[str]) -> list[str]:
+    return [setting for setting in config if setting.startswith("search_path=")]
 
 
 def _of(rows: Records, only: Tables) -> Records:

@@ -11,8 +11,9 @@ from modules.networking.services import agenda, scores, similarity
 
 
 @actor(queue="imports")
-async def run_import(ctx: Ctx, *, import_id: UUID) -> None:
-    await taking.run_import(ctx, import_id)
+async def run_import(ctx: Ctx, *, import_id: UUID, viewer: tuple[UUID, ...] = ()) -> None:
+    """`viewer` is who started it: what they may not see is nobody whom a row could match."""
+    await taking.run_import(ctx, import_id, viewer=list(viewer))
 
 
 @actor(queue="imports")

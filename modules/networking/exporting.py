@@ -2,12 +2,14 @@
 
 import csv
 import io
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, cast
 
 from core.sdk import Ctx
 from modules.networking.models import ContactImport
-from modules.networking.queries import CONTACT_COLUMNS, IMPORT_ERROR_FILE, contacts_export, search_terms
+from modules.networking.queries import CONTACT_COLUMNS, IMPORT_ERROR_FILE, contacts_export
+from modules.networking.searching import search_values
+from modules.networking.visibility import viewer_of
 
 LEFT_OUT = frozenset({"organization_id", "version", "is_deleted", "deleted_at"})
 COLUMNS = tuple(column.key for column in CONTACT_COLUMNS if column.key not in LEFT_OUT)
@@ -26,13 +28,13 @@ def cell(value: Any) -> str:
     return f"'{text}" if text.startswith(FORMULA_STARTS) else text
 
 
-async def export_contacts(ctx: Ctx, **filters: str | None) -> AsyncIterator[bytes]:
+async def export_contacts(ctx: Ctx, filters: Mapping[str, Any]) -> AsyncIterator[bytes]:
     """The header, then each contact that fits the filters, as they come from the database."""
     yield line_of(COLUMNS)
-    given: dict[str, Any] = {name: value for name, value in filters.items() if value is not None}
-    if "q" in given and (terms := search_terms(given.pop("q"))):
-        given["q"] = terms
-    async for row in ctx.reads.stream(contacts_export(tuple(sorted(given))), **given):
+    searched = search_values(filters.get("q"))
+    given = {name: value for name, value in filters.items() if name != "q" or searched}
+    values = {**given, **searched, "viewer": viewer_of(ctx)}
+    async for row in ctx.reads.stream(contacts_export(tuple(sorted(given))), **values):
         yield line_of([cell(row[column]) for column in COLUMNS])
 
 

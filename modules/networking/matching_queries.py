@@ -30,6 +30,7 @@ from modules.networking.matching import CONTACT_RULES
 from modules.networking.matching_models import MatchFeedback, MatchingProfile
 from modules.networking.models import Contact, DuplicatePair
 from modules.networking.values import ConnectionState, Consent, Verdict
+from modules.networking.visibility import visible
 
 MOST_CANDIDATES = 500
 ME = bindparam("me", type_=Uuid())
@@ -127,6 +128,7 @@ CONTACTS = Read(
     .where(
         mine(Contact),
         ~Contact.is_deleted,
+        visible(Contact),
         Contact.id != ME,
         Contact.marketing_consent != Consent.WITHDRAWN.value,
         or_(*(equal for _, equal in SHARED)),

@@ -50,12 +50,17 @@ from modules.networking.values import (
     Priority,
     RevertOutcome,
     RowOutcome,
+    Visibility,
     one_of,
 )
 
 SCHEMA = "networking"
 SEARCHED = ("first_name", "last_name", "company", "job_title", "email")
 SEARCH_TEXT = "lower(" + " || ' ' || ".join(f"coalesce({column}, '')" for column in SEARCHED) + ")"
+
+SEARCH_WORDS = (
+    "to_tsvector('pg_catalog.simple'::regconfig, search_text || ' ' || coalesce(bio, '') || ' ' || coalesce(notes, ''))"
+)
 
 
 class Contact(TenantModel, SoftDelete, schema=SCHEMA):
@@ -69,6 +74,8 @@ class Contact(TenantModel, SoftDelete, schema=SCHEMA):
         tenant_index("ix_contacts_created", "created_at", "id", postgresql_where=text("NOT is_deleted")),
         tenant_index("ix_contacts_name", "last_name", "first_name"),
         CheckConstraint(one_of("marketing_consent", Consent), name="marketing_consent"),
+        CheckConstraint(one_of("visibility", Visibility), name="visibility"),
+        tenant_index("ix_contacts_owner", "owner_id", "created_at", "id", postgresql_where=text("NOT is_deleted")),
         tenant_reference("merged_into", f"{SCHEMA}.contacts"),
         tenant_index("ix_contacts_address", "email"),
         tenant_index("ix_contacts_phone", "phone_e164", postgresql_where=text("phone_e164 IS NOT NULL")),
@@ -88,10 +95,16 @@ class Contact(TenantModel, SoftDelete, schema=SCHEMA):
             postgresql_using="gin",
             postgresql_ops={"search_text": "core.gin_trgm_ops"},
         ),
+        Index("ix_contacts_words", "organization_id", text(f"({SEARCH_WORDS})"), postgresql_using="gin"),
     )
 
     created_by: Mapped[UUID | None]
     updated_by: Mapped[UUID | None]
+    owner_id: Mapped[UUID | None]
+    """The member whose contact it is."""
+    visibility: Mapped[str] = mapped_column(
+        Text, default=Visibility.ORGANIZATION.value, server_default=Visibility.ORGANIZATION.value
+    )
     first_name: Mapped[Pii]
     last_name: Mapped[OptionalPii]
     email: Mapped[OptionalPii]
@@ -174,6 +187,8 @@ class ContactMerge(TenantModel, schema=SCHEMA):
     """Interactions that moved to the survivor."""
     stages: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default=text("'{}'"))
     """What became of the two histories of stages: see `services.stages.Carried`."""
+    tag_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid), default=list, server_default="{}")
+    """Tags that the survivor got by it."""
     undo_until: Mapped[datetime]
 
 

@@ -8,4 +8,6 @@ IMPORT = Permission("networking:import", "Import contacts from files", least=Rol
 EXPORT = Permission("networking:export", "Take all contacts out as a file", least=Role.MANAGER)
 CONNECT = Permission("networking:connect", "Connect with other members, and be recommended to them", least=Role.MEMBER)
 SCORE = Permission("networking:score", "Set the rules of lead scores, and recompute", least=Role.MANAGER)
-PERMISSIONS = (READ, WRITE, IMPORT, EXPORT, CONNECT, SCORE)
+SEE_ALL = Permission("networking:contacts:see-all", "See and change contacts that are not shared with everybody")
+TAGS = Permission("networking:tags", "Rename, merge and delete tags", least=Role.MANAGER)
+PERMISSIONS = (READ, WRITE, IMPORT, EXPORT, CONNECT, SCORE, SEE_ALL, TAGS)

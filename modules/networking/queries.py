@@ -1,13 +1,14 @@
 """The read side of networking. Each query carries its own tenant predicate: row security is the second wall."""
 
 from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Text, bindparam, cast, exists, func, literal_column, select
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import ColumnElement, bindparam, exists, func, literal_column, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
-from core.sdk import ListQuery, Read, mine
+from core.sdk import ListQuery, Read, TenantModel, mine
 from modules.networking.models import (
     Contact,
     ContactImport,
@@ -18,8 +19,9 @@ from modules.networking.models import (
     DuplicatePair,
 )
 from modules.networking.schemas import ImportSummary
-
-MAX_TERMS = 8
+from modules.networking.searching import SEARCHED, hits
+from modules.networking.tag_models import ContactTag, Tag
+from modules.networking.visibility import ASKER, visible
 
 CONTACT_COLUMNS = (
     Contact.id,
@@ -27,6 +29,8 @@ CONTACT_COLUMNS = (
     Contact.version,
     Contact.created_by,
     Contact.updated_by,
+    Contact.owner_id,
+    Contact.visibility,
     Contact.first_name,
     Contact.last_name,
     Contact.email,
@@ -52,6 +56,12 @@ CONTACT_COLUMNS = (
     Contact.updated_at,
     Contact.is_deleted,
     Contact.deleted_at,
+    select(func.coalesce(func.array_agg(aggregate_order_by(Tag.name, Tag.key)), literal_column("'{}'::text[]")))
+    .join(ContactTag, (ContactTag.organization_id == Tag.organization_id) & (ContactTag.tag_id == Tag.id))
+    .where(ContactTag.organization_id == Contact.organization_id, ContactTag.contact_id == Contact.id)
+    .correlate(Contact)
+    .scalar_subquery()
+    .label("tags"),
 )
 CONTACT_SORTS = {
     "created_at": Contact.created_at,
@@ -62,30 +72,59 @@ CONTACT_SORTS = {
     "lead_score": Contact.lead_score,
     "last_interaction": Contact.last_interaction,
 }
-FOUND = select(func.networking.find_contacts(bindparam("q", type_=ARRAY(Text))).column_valued("id"))
-"""Ids of the contacts whose text holds every term. A definer function, since row security keeps the planner from the
-trigram index: its operators are not leakproof."""
-
 CONTACT_FILTERS: dict[str, ColumnElement[bool]] = {
     "contact_type": Contact.contact_type == bindparam("contact_type"),
     "status": Contact.status == bindparam("status"),
     "priority": Contact.priority == bindparam("priority"),
     "industry": Contact.industry == bindparam("industry"),
-    "q": Contact.id.in_(FOUND),
+    "owner_id": Contact.owner_id == bindparam("owner_id"),
+    "tag": exists().where(
+        Tag.organization_id == Contact.organization_id,
+        Tag.key == bindparam("tag"),
+        ContactTag.organization_id == Tag.organization_id,
+        ContactTag.tag_id == Tag.id,
+        ContactTag.contact_id == Contact.id,
+    ),
 }
-"""The same filters serve the list and the export."""
+"""The same filters serve the list, the search and the export."""
+
+LIVING, TRASHED = hits(is_deleted=False), hits(is_deleted=True)
 
 CONTACTS = ListQuery(
-    Contact, columns=CONTACT_COLUMNS, where=[~Contact.is_deleted], filters=CONTACT_FILTERS, sorts=CONTACT_SORTS
+    Contact,
+    columns=CONTACT_COLUMNS,
+    where=[~Contact.is_deleted, visible(Contact)],
+    filters=CONTACT_FILTERS,
+    sorts=CONTACT_SORTS,
+    besides=ASKER,
 )
 DELETED_CONTACTS = ListQuery(
     Contact,
     columns=CONTACT_COLUMNS,
-    where=[Contact.is_deleted, Contact.merged_into.is_(None)],
+    where=[Contact.is_deleted, Contact.merged_into.is_(None), visible(Contact)],
     filters=CONTACT_FILTERS,
     sorts=CONTACT_SORTS,
+    besides=ASKER,
 )
 """What can be restored."""
+FOUND_CONTACTS = ListQuery(
+    Contact,
+    columns=(*CONTACT_COLUMNS, LIVING.c.relevance),
+    where=[~Contact.is_deleted, visible(Contact)],
+    filters=CONTACT_FILTERS | {"q": LIVING.c.contact_id == Contact.id},
+    sorts=CONTACT_SORTS | {"relevance": LIVING.c.relevance},
+    default_sort="-relevance",
+    besides=(*ASKER, *SEARCHED),
+)
+FOUND_DELETED_CONTACTS = ListQuery(
+    Contact,
+    columns=(*CONTACT_COLUMNS, TRASHED.c.relevance),
+    where=[Contact.is_deleted, Contact.merged_into.is_(None), visible(Contact)],
+    filters=CONTACT_FILTERS | {"q": TRASHED.c.contact_id == Contact.id},
+    sorts=CONTACT_SORTS | {"relevance": TRASHED.c.relevance},
+    default_sort="-relevance",
+    besides=(*ASKER, *SEARCHED),
+)
 
 INTERACTIONS = ListQuery(
     ContactInteraction,
@@ -113,6 +152,19 @@ INTERACTIONS = ListQuery(
     sorts={"interaction_date": ContactInteraction.interaction_date, "created_at": ContactInteraction.created_at},
     default_sort="-interaction_date",
 )
+
+
+def _unless_hidden(contact_id: InstrumentedAttribute[UUID | None], *, of: type[TenantModel]) -> ColumnElement[Any]:
+    """The id of a contact that the viewer may see, else null."""
+    contact = aliased(Contact)
+    return (
+        select(contact.id)
+        .where(contact.organization_id == of.organization_id, contact.id == contact_id, visible(contact))
+        .correlate(of)
+        .scalar_subquery()
+        .label(contact_id.key)
+    )
+
 
 IMPORT_ERRORS = ListQuery(
     ContactImportError,
@@ -142,8 +194,9 @@ IMPORT_ROWS = ListQuery(
         ContactImportRow.line,
         ContactImportRow.outcome,
         ContactImportRow.code,
-        ContactImportRow.contact_id,
+        _unless_hidden(ContactImportRow.contact_id, of=ContactImportRow),
     ),
+    besides=ASKER,
     filters={
         "import_id": ContactImportRow.import_id == bindparam("import_id"),
         "outcome": ContactImportRow.outcome == bindparam("outcome"),
@@ -153,11 +206,12 @@ IMPORT_ROWS = ListQuery(
 )
 
 
-def _living(contact_id: InstrumentedAttribute[UUID]) -> ColumnElement[bool]:
+def _seen(
+    contact_id: InstrumentedAttribute[UUID], *, of: type[TenantModel], is_living: bool = True
+) -> ColumnElement[bool]:
     contact = aliased(Contact)
-    return exists().where(
-        contact.organization_id == DuplicatePair.organization_id, contact.id == contact_id, ~contact.is_deleted
-    )
+    seen = exists().where(contact.organization_id == of.organization_id, contact.id == contact_id, visible(contact))
+    return seen.where(~contact.is_deleted) if is_living else seen
 
 
 MERGES = ListQuery(
@@ -170,6 +224,11 @@ MERGES = ListQuery(
         ContactMerge.created_at,
         ContactMerge.undo_until,
     ),
+    where=[
+        _seen(ContactMerge.survivor_id, of=ContactMerge, is_living=False),
+        _seen(ContactMerge.merged_id, of=ContactMerge, is_living=False),
+    ],
+    besides=ASKER,
     filters={"survivor_id": ContactMerge.survivor_id == bindparam("survivor_id")},
     sorts={"created_at": ContactMerge.created_at},
 )
@@ -185,40 +244,25 @@ DUPLICATE_PAIRS = ListQuery(
         DuplicatePair.reasons,
         DuplicatePair.dismissed_at,
     ),
-    where=[_living(DuplicatePair.first_id), _living(DuplicatePair.second_id)],
+    where=[_seen(DuplicatePair.first_id, of=DuplicatePair), _seen(DuplicatePair.second_id, of=DuplicatePair)],
+    besides=ASKER,
     filters={"dismissed": DuplicatePair.is_dismissed == bindparam("dismissed")},
     sorts={"score": DuplicatePair.score},
     default_sort="-score",
 )
 
 
-def search_terms(q: str | None) -> list[str] | None:
-    """The words of a search as LIKE patterns, the longest first: it is the one that the index looks up.
-
-    Every word must be found. None where there is nothing to search for.
-    """
-    words = sorted((q or "").lower().split()[:MAX_TERMS], key=len, reverse=True)
-    escaped = (word.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") for word in words)
-    return [f"%{word}%" for word in escaped] or None
+EXPORT_FILTERS = CONTACT_FILTERS | {"q": LIVING.c.contact_id == Contact.id}
 
 
 @lru_cache(maxsize=128)
 def contacts_export(filters: tuple[str, ...]) -> Read:
-    """All living contacts that fit the filters, oldest first."""
+    """All living contacts that fit the filters and that the viewer may see, oldest first."""
     return Read(
         select(*CONTACT_COLUMNS)
-        .where(mine(Contact), ~Contact.is_deleted, *(CONTACT_FILTERS[name] for name in filters))
+        .where(mine(Contact), ~Contact.is_deleted, visible(Contact), *(EXPORT_FILTERS[name] for name in filters))
         .order_by(Contact.created_at, Contact.id)
     )
-
-
-CONTACT = Read(
-    select(cast(func.row_to_json(literal_column("contact")), Text)).select_from(
-        select(*CONTACT_COLUMNS)
-        .where(mine(Contact), Contact.id == bindparam("id"), ~Contact.is_deleted)
-        .subquery("contact")
-    )
-)
 
 
 IMPORT_ERROR_FILE = Read(

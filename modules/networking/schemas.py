@@ -38,6 +38,7 @@ from modules.networking.values import (
     MergeField,
     Priority,
     RowOutcome,
+    Visibility,
 )
 
 MAX_EMAILS = 20
@@ -86,6 +87,8 @@ class ContactIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     industry: OptionalText | None = None
     notes: LongText | None = None
     marketing_consent: Consent = Consent.UNKNOWN
+    visibility: Visibility = Visibility.ORGANIZATION
+    """Whoever creates it is its owner."""
     metadata: Metadata = {}
 
 
@@ -110,6 +113,8 @@ class ContactPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     industry: OptionalText | None | UnsetType = UNSET
     notes: LongText | None | UnsetType = UNSET
     marketing_consent: Consent | UnsetType = UNSET
+    visibility: Visibility | UnsetType = UNSET
+    """For the owner, and for whoever may see every contact."""
     metadata: Metadata | UnsetType = UNSET
     stage_reason: StageReason | UnsetType = UNSET
     """Why `contact_type` goes back to an earlier stage."""
@@ -121,6 +126,8 @@ class ContactOut(Struct, frozen=True, kw_only=True):
     version: int
     created_by: UUID | None
     updated_by: UUID | None
+    owner_id: UUID | None
+    visibility: Visibility
     first_name: str
     last_name: str | None
     email: str | None
@@ -146,6 +153,10 @@ class ContactOut(Struct, frozen=True, kw_only=True):
     updated_at: datetime
     is_deleted: bool
     deleted_at: datetime | None
+    tags: list[str]
+    """Names, in their order."""
+    relevance: int | UnsetType = UNSET
+    """Of what a search found: how well it fits."""
 
 
 class InteractionIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -28,6 +28,7 @@ from core.sdk import ListQuery, Read, mine
 from modules.networking.models import Contact, ContactInteraction, ContactMerge
 from modules.networking.stage_models import ContactStage
 from modules.networking.values import ContactType
+from modules.networking.visibility import visible
 
 STAYED = extract("epoch", func.coalesce(ContactStage.left_at, func.now()) - ContactStage.entered_at)
 
@@ -148,8 +149,9 @@ def _place(stage: ColumnElement[Any]) -> ColumnElement[int]:
 
 @lru_cache(maxsize=2)
 def funnel(*, of_owner: bool) -> Read:
-    """What became until `ends_at` of the stays of living contacts that began from `begins_at` up to it, by stage."""
-    owner = [Contact.created_by == bindparam("owner_id", type_=Uuid())] if of_owner else []
+    """What became until `ends_at` of the stays that began from `begins_at` up to it, by stage: of living
+    contacts that the viewer sees."""
+    owner = [Contact.owner_id == bindparam("owner_id", type_=Uuid())] if of_owner else []
     ends_at = bindparam("ends_at", type_=ContactStage.entered_at.type)
     stay = (
         select(ContactStage.stage, ContactStage.to_stage, ContactStage.entered_at, ContactStage.left_at)
@@ -161,6 +163,7 @@ def funnel(*, of_owner: bool) -> Read:
             mine(ContactStage),
             mine(Contact),
             ~Contact.is_deleted,
+            visible(Contact),
             *owner,
             ContactStage.entered_at >= bindparam("begins_at", type_=ContactStage.entered_at.type),
             ContactStage.entered_at < ends_at,

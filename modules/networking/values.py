@@ -24,6 +24,23 @@ class Priority(StrEnum):
     LOW = "low"
 
 
+class Visibility(StrEnum):
+    """Who sees a contact."""
+
+    ORGANIZATION = "organization"
+    OWNER = "owner"
+    """Its owner alone."""
+    SHARED = "shared"
+    """Its owner, and the members and teams that it is shared with."""
+
+
+class Grantee(StrEnum):
+    """Whom a contact is shared with."""
+
+    MEMBER = "member"
+    TEAM = "team"
+
+
 class InteractionType(StrEnum):
     MEETING = "meeting"
     CALL = "call"

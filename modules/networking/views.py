@@ -2,22 +2,26 @@
 
 from msgspec import Struct, convert
 
+from core.sdk import Ctx
 from modules.networking.models import Contact, ContactImport, ContactImportError, ContactInteraction
 from modules.networking.schemas import ContactOut, ImportColumn, ImportErrorOut, ImportOut, InteractionOut
+from modules.networking.services.tags import tags_of
 from modules.networking.values import ImportField
 
 FIELDS = frozenset(ImportField)
+OF_LISTS = frozenset({"relevance"})
+"""What only lists tell."""
 
 
 def _shown[T: Struct](row: object, kind: type[T], **others: object) -> T:
     """Struct fields by the row's attribute of the same name; `metadata`, which SQLAlchemy keeps for itself, apart."""
-    names = [name for name in kind.__struct_fields__ if name not in others]
+    names = [name for name in kind.__struct_fields__ if name not in others and name not in OF_LISTS]
     values = {name: getattr(row, "metadata_" if name == "metadata" else name) for name in names}
     return convert(values | others, kind)
 
 
-def contact_out(contact: Contact) -> ContactOut:
-    return _shown(contact, ContactOut)
+async def contact_out(ctx: Ctx, contact: Contact) -> ContactOut:
+    return _shown(contact, ContactOut, tags=await tags_of(ctx, contact.id))
 
 
 def interaction_out(interaction: ContactInteraction) -> InteractionOut:

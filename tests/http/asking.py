@@ -30,6 +30,7 @@ from core.testing.tenants import PASSWORD, Tenant, make_member
 
 CONTACTS = "/api/v1/networking/contacts"
 IMPORTS = "/api/v1/networking/imports"
+TAGS = "/api/v1/networking/tags"
 CSV = b"first_name,email\nAda,ada@example.com\nBad,not-an-address\n"
 
 INTERNALS = re.compile(
@@ -161,6 +162,10 @@ async def _merge(tenant: Tenant) -> dict[str, str]:
     return {"merge_id": await _made(tenant, f"{CONTACTS}/{one}/merges", {"other_id": other})}
 
 
+async def _tags(tenant: Tenant) -> dict[str, str]:
+    return {name: await _made(tenant, TAGS, {"name": uuid4().hex}) for name in ("tag_id", "other_tag_id")}
+
+
 async def _scores(tenant: Tenant) -> dict[str, str]:
     rules = await tenant.client.put("/api/v1/networking/score-rules", json={"least": -7})
     return {"rules_id": rules.json()["id"], "run_id": await _made(tenant, "/api/v1/networking/score-runs")}
@@ -235,6 +240,7 @@ MAKERS: tuple[tuple[frozenset[str], Callable[[Tenant], Awaitable[dict[str, str]]
     (frozenset({"contact_id", "other_id", "interaction_id"}), _contacts),
     (frozenset({"import_id"}), _import),
     (frozenset({"merge_id"}), _merge),
+    (frozenset({"tag_id", "other_tag_id"}), _tags),
     (frozenset({"rules_id", "run_id"}), _scores),
     (frozenset({"user_id", "team_id", "role_id", "grant_id", "invitation_id"}), _people),
     (frozenset({"key_id", "session_id"}), _credentials),

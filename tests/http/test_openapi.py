@@ -206,6 +206,8 @@ async def _ask(operation: Operation, tenant: Tenant, anonymous: httpx.AsyncClien
     if operation.id in {"update_import", "start_import"}:
         draft = await tenant.client.post(IMPORTS, files={"file": ("contacts.csv", CSV)}, data={"start": "false"})
         ids["import_id"] = draft.json()["id"]
+    if operation.id.startswith("unshare_contact_with_"):
+        await tenant.client.put(operation.path(ids), json={})
     if operation.takes_files:
         body = {"files": {"file": ("contacts.csv", CSV)}}
     elif operation.takes_json:
@@ -219,6 +221,9 @@ IN_BODIES = {
     "impersonate": {"user_id"},
     "request_connection": {"user_id"},
     "grant_role": {"user_id"},
+    "change_contact_owner": {"user_id"},
+    "merge_tags": {"other_tag_id"},
+    "tag_contacts": {"contact_id", "tag_id"},
 }
 """Ids of what is there already that an operation names in its body, beside those in its path."""
 
@@ -240,6 +245,9 @@ def _fitting(operation: Operation, tenant: Tenant, ids: Mapping[str, str]) -> di
         "purge_tenant": {"slug": ids.get("slug")},
         "impersonate": {"organization_id": str(tenant.organization_id), "user_id": ids.get("user_id")},
         "request_connection": {"user_id": ids.get("user_id")},
+        "change_contact_owner": {"user_id": ids.get("user_id")},
+        "merge_tags": {"other_id": ids.get("other_tag_id")},
+        "tag_contacts": {"contact_ids": [ids.get("contact_id")], "add": [ids.get("tag_id")]},
         "create_team": {"name": uuid4().hex},
         "move_contact": {"contact_type": "contact", "email": f"{uuid4().hex}@example.com"},
         "merge_contacts": {"other_id": ids.get("other_id")},

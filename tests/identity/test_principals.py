@@ -1,4 +1,4 @@
-"""Who a credential belongs to is remembered, and forgotten with whatever changes it, whoever changes it and wherever."""
+"""Who a credential belongs to is remembered, and forgotten with whatever changes it, whoever and wherever that is."""
 
 from datetime import timedelta
 from pathlib import Path

@@ -247,6 +247,31 @@ FILLINGS |= {
     f"GET {CONTACTS}/{{contact_id:uuid}}/timeline": Filling(path=CONTACT),
     "GET /api/v1/networking/funnel": Filling(query={"owner_id": Id("core.memberships", "user_id")}, tells_of_none=True),
 }
+SHARES = f"{CONTACTS}/{{contact_id:uuid}}/shares"
+SHARED = {"contact_id": Id("networking.contact_shares", "contact_id")}
+WITH = Id("networking.contact_shares", "grantee_id")
+FILLINGS |= {
+    f"PUT {CONTACTS}/{{contact_id:uuid}}/owner": Filling(path=CONTACT, json=MEMBER),
+    f"GET {SHARES}": Filling(path=SHARED),
+    f"PUT {SHARES}/members/{{user_id:uuid}}": Filling(path=CONTACT | MEMBER, json={"can_edit": True}),
+    f"DELETE {SHARES}/members/{{user_id:uuid}}": Filling(path=SHARED | {"user_id": WITH}),
+    f"PUT {SHARES}/teams/{{team_id:uuid}}": Filling(path=CONTACT | TEAM, json={"can_edit": True}),
+    f"DELETE {SHARES}/teams/{{team_id:uuid}}": Filling(
+        path=SHARED | {"team_id": WITH}, rows={"networking.contact_shares": {"kind": "team"}}
+    ),
+}
+TAG = {"tag_id": Id("networking.tags")}
+TAG_ROUTES = "/api/v1/networking/tags"
+FILLINGS |= {
+    f"GET {TAG_ROUTES}": Filling(),
+    f"POST {TAG_ROUTES}": Filling(json={"name": Fresh()}),
+    f"PATCH {TAG_ROUTES}/{{tag_id:uuid}}": Filling(path=TAG, json={"name": Fresh()}),
+    f"DELETE {TAG_ROUTES}/{{tag_id:uuid}}": Filling(path=TAG),
+    f"POST {TAG_ROUTES}/{{tag_id:uuid}}/merges": Filling(
+        path=TAG, json={"other_id": Id("networking.contact_tags", "tag_id")}
+    ),
+    f"POST {CONTACTS}/tags": Filling(json={"contact_ids": [Id("networking.contacts")], "add": [Id("networking.tags")]}),
+}
 MODULES = "/api/v1/modules"
 MODULE = {"name": "networking"}
 FILLINGS |= {

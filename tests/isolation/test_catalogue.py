@@ -66,6 +66,8 @@ DEFINER_FUNCTIONS = {
     "networking.find_contacts(text[])": APP_ROLE,
     "networking.find_matches(uuid[],text[],text[],text[])": APP_ROLE,
     "networking.find_similar(uuid[])": APP_ROLE,
+    "networking.search_alike(text[])": APP_ROLE,
+    "networking.search_contacts(text[],text,text)": APP_ROLE,
     "core.note_access(text,uuid,jsonb)": APP_ROLE,
     "core.announce(text,text)": APP_ROLE,
     "core.announce_changed()": APP_ROLE,

@@ -3,10 +3,11 @@
 from datetime import UTC, datetime
 
 from core.testing import conformance
-from core.testing.conformance import Caller, Colleague, Filling, Id
+from core.testing.conformance import Caller, Colleague, Filling, Fresh, Id
 
 CONTACT, FIRST = Id("networking.contacts"), Id("networking.duplicate_pairs", "first_id")
 SECOND = Id("networking.duplicate_pairs", "second_id")
+SHARED, GRANTEE = (Id("networking.contact_shares", name) for name in ("contact_id", "grantee_id"))
 PAIR = {"contact_id": FIRST, "other_id": SECOND}
 CONNECTION, OTHER = (
     {"connection_id": Id("networking.connections")},
@@ -44,6 +45,20 @@ FILLINGS = {
     "reconsider_duplicate": Filling(path=PAIR),
     "preview_merge": Filling(path={"contact_id": FIRST}, json={"other_id": SECOND}),
     "merge_contacts": Filling(path={"contact_id": FIRST}, json={"other_id": SECOND}),
+    "change_contact_owner": Filling(path={"contact_id": CONTACT}, json={"user_id": Colleague()}),
+    "share_contact_with_member": Filling(path={"contact_id": CONTACT, "user_id": Colleague()}, json={}),
+    "share_contact_with_team": Filling(
+        path={"contact_id": CONTACT, "team_id": Id("core.teams")}, json={}, rows={"core.teams": {"is_deleted": False}}
+    ),
+    "create_tag": Filling(json={"name": Fresh()}),
+    "update_tag": Filling(path={"tag_id": Id("networking.tags")}, json={"name": Fresh()}),
+    "merge_tags": Filling(
+        path={"tag_id": Id("networking.tags")}, json={"other_id": Id("networking.contact_tags", "tag_id")}
+    ),
+    "unshare_contact_with_member": Filling(path={"contact_id": SHARED, "user_id": GRANTEE}),
+    "unshare_contact_with_team": Filling(
+        path={"contact_id": SHARED, "team_id": GRANTEE}, rows={"networking.contact_shares": {"kind": "team"}}
+    ),
     "undo_merge": Filling(
         path={"merge_id": Id("networking.contact_merges")},
         rows={"networking.contact_merges": {"undo_until": datetime(2999, 1, 1, tzinfo=UTC)}},
@@ -60,5 +75,7 @@ test_conformance = conformance.of(
         "networking.find_contacts(text[])",
         "networking.find_matches(uuid[],text[],text[],text[])",
         "networking.find_similar(uuid[])",
+        "networking.search_alike(text[])",
+        "networking.search_contacts(text[],text,text)",
     },
 )

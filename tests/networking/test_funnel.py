@@ -14,7 +14,8 @@ from sqlalchemy import text
 
 from core import clock
 from core.ids import new_id
-from core.testing.tenants import Tenant
+from core.permissions import Role
+from core.testing.tenants import Tenant, make_member
 from modules.networking.services.funnel import midnight
 from modules.networking.values import ContactType
 
@@ -23,7 +24,7 @@ ORDER = [stage.value for stage in ContactType]
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 INSERT_CONTACT = text(
     "INSERT INTO networking.contacts (organization_id, id, first_name, contact_type, status, priority, created_at, "
-    "is_deleted, created_by) VALUES (:tenant, :id, 'Ada', :stage, 'new_client', 'low', :at, :deleted, :owner)"
+    "is_deleted, owner_id) VALUES (:tenant, :id, 'Ada', :stage, 'new_client', 'low', :at, :deleted, :owner)"
 )
 INSERT_STAY = text(
     "INSERT INTO networking.contact_stages "
@@ -139,6 +140,21 @@ async def test_every_number_is_what_the_stays_say(acme: Tenant, globex: Tenant) 
             assert stage["entered"] == sum(stage[name] for name in ("left_onward", "left_back", "merged", "still_in"))
             seen += stage["entered"]
     assert seen > 300
+
+
+async def test_a_contact_that_is_not_for_ones_eyes_is_not_counted(acme: Tenant) -> None:
+    owner, colleague = await make_member(acme, Role.MANAGER), await make_member(acme, Role.MANAGER)
+    hidden = await add(owner, email="ada@example.com", visibility="owner")
+    await add(owner, first_name="Grace")
+
+    counts = []
+    for who in (owner, colleague, acme):
+        stages = (await who.client.get(FUNNEL, params={"owner_id": str(owner.user_id)})).json()["stages"]
+        counts.append(stages[0]["entered"])
+    moved = await colleague.client.post(f"{CONTACTS}/{hidden['id']}/stage", json={"contact_type": "contact"})
+
+    assert counts == [2, 1, 2]
+    assert moved.status_code == 404
 
 
 @pytest.mark.parametrize(

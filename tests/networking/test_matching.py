@@ -146,7 +146,7 @@ async def test_nobody_judges_themselves_or_a_stranger(acme: Tenant, globex: Tena
         for user_id in (acme.user_id, globex.user_id)
     ]
 
-    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(422, "oneself"), (404, "not-found")]
+    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(409, "oneself"), (404, "not-found")]
 
 
 async def test_a_profile_is_replaced_whole_by_who_has_read_it(acme: Tenant) -> None:

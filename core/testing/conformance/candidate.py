@@ -98,6 +98,11 @@ class Candidate:
         """Its tenant tables, those that are referred to first."""
         return [table for table in tenant_tables() if table.schema == self.name]
 
+    def tables_for(self, filling: Filling) -> list[Table]:
+        """Its own tables, and those of others that a filling asks for rows of."""
+        own = self.tables
+        return own + [table for table in tenant_tables() if table.fullname in filling.rows and table not in own]
+
     @property
     def jobs(self) -> list[Actor]:
         return [*self.plug.module.actors, *self.plug.module.subscribers]

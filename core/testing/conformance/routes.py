@@ -103,10 +103,10 @@ def _model(candidate: Candidate, route: str, handler: HTTPRouteHandler) -> Any:
 async def _attack(candidate: Candidate, route: str, filling: Filling) -> list[str]:
     """Globex calls the route about rows of acme, then about rows that nobody has, then about its own."""
     acme, globex = await candidate.tenants()
-    theirs = await furnish(acme, filling, candidate.tables)
+    theirs = await furnish(acme, filling, candidate.tables_for(filling))
     if route.startswith("GET "):
         await call(route, filling, acme.client, theirs)  # what a process remembers is nobody else's either
-    own = await furnish(globex, filling, candidate.tables)
+    own = await furnish(globex, filling, candidate.tables_for(filling))
     before = await fingerprint(acme, [candidate.name])
     booty = structs.replace(theirs, is_attacked=True)
     answer = await call(route, filling, globex.client, booty)

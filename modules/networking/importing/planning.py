@@ -27,6 +27,7 @@ SAID = {
     "no-key": "The row has no value by which its contact could be found",
     "ambiguous": "More than one contact has it",
     "in-trash": "A contact in the trash has it",
+    "read-only": "The contact is shared for reading only",
 }
 
 
@@ -77,6 +78,8 @@ class Planner:
         self.match_key = match_key
         self.duplicates = duplicates
         self.pipeline = pipeline
+        self.read_only: set[UUID] = set()
+        """Contacts that whoever started the import may see and not change."""
         self.created: set[UUID] = set()
         """Contacts that this run made, or in a dry run would have made."""
         self.erased: set[Key] = set()
@@ -167,10 +170,11 @@ class Planner:
             return Decision(row=row, outcome=RowOutcome.SKIPPED, code="in-trash", contact_id=trashed[0])
         return Decision(row=row, outcome=RowOutcome.CREATED)
 
-    @staticmethod
-    def _update(row: Row, living: list[UUID]) -> Decision:
+    def _update(self, row: Row, living: list[UUID]) -> Decision:
         if len(living) > 1:
             return _failed(row, "ambiguous")
+        if living[0] in self.read_only:
+            return _failed(row, "read-only")
         return Decision(row=row, outcome=RowOutcome.UPDATED, contact_id=living[0])
 
     def _owners(self, keys: Iterable[Key], matches: Mapping[Key, list[Match]]) -> tuple[list[UUID], list[UUID]]:

@@ -39,6 +39,7 @@ from modules.networking.values import (
     RowOutcome,
     StageSource,
 )
+from modules.networking.visibility import Viewer
 
 BATCH_ROWS = 500
 MAX_ROWS = 250_000
@@ -47,7 +48,7 @@ NAMES = {ImportField.FIRST_NAME, ImportField.FULL_NAME}
 STORED = (Contact.id, Contact.version, *(getattr(Contact, name) for name in (*writing.TAKEN, *writing.STAMPS)))
 
 
-async def run_import(ctx: Ctx, import_id: UUID) -> None:
+async def run_import(ctx: Ctx, import_id: UUID, *, viewer: Viewer) -> None:
     job = await find_import(ctx, import_id)
     if job.state not in {ImportState.QUEUED, ImportState.RUNNING}:
         return
@@ -56,7 +57,7 @@ async def run_import(ctx: Ctx, import_id: UUID) -> None:
     job.state, job.started_at = ImportState.RUNNING, job.started_at or clock.now()
     await ctx.checkpoint()
     try:
-        await _take_all(ctx, job)
+        await _take_all(ctx, job, viewer)
     except UnreadableFile as error:
         await end_import(ctx, job, ImportState.FAILED, reason=error.detail)
         return
@@ -81,7 +82,7 @@ async def reader_of(ctx: Ctx, job: ContactImport) -> RowReader:
     )
 
 
-async def _take_all(ctx: Ctx, job: ContactImport) -> None:
+async def _take_all(ctx: Ctx, job: ContactImport, viewer: Viewer) -> None:
     if job.mode != ImportMode.UPDATE and not NAMES & set(job.fields):
         raise UnreadableFile("The header line names no column for the first name")
     reader = await reader_of(ctx, job)
@@ -94,7 +95,7 @@ async def _take_all(ctx: Ctx, job: ContactImport) -> None:
     async for rows, place in batches(ctx, job, reader):
         if job.rows_done + len(rows) > MAX_ROWS:
             raise UnreadableFile(f"The file has more than {MAX_ROWS} rows: split it")
-        await take(ctx, job, planner, rows, name_of=reader.name_of)
+        await take(ctx, job, planner, rows, name_of=reader.name_of, viewer=viewer)
         job.bytes_done, job.next_line = place
         await ctx.checkpoint()
 
@@ -136,7 +137,13 @@ async def _content(ctx: Ctx, job: ContactImport) -> AsyncIterator[bytes]:
 
 
 async def take(
-    ctx: Ctx, job: ContactImport, planner: Planner, rows: Sequence[Row], *, name_of: Callable[[str], str]
+    ctx: Ctx,
+    job: ContactImport,
+    planner: Planner,
+    rows: Sequence[Row],
+    *,
+    name_of: Callable[[str], str],
+    viewer: Viewer,
 ) -> None:
     """One batch. Contacts that may be changed are locked first, so what is remembered of them is what was there."""
     if not job.dry_run:
@@ -144,8 +151,10 @@ async def take(
         planner.look_again()
     matches: defaultdict[Key, list[Match]] = defaultdict(list)
     keys = {key for row in rows for key in planner.keys_of(row)}
-    for match in await find_matches(ctx, keys):
+    for match in await find_matches(ctx, keys, viewer=viewer):
         matches[match.key].append(match)
+        if not match.may_change:
+            planner.read_only.add(match.contact_id)
     planner.erased |= await erased_among(ctx, keys)
     stored = await _stored(ctx, job, matches) if planner.changes_contacts else {}
     decisions = [planner.decide(row, matches, stored, name_of=name_of) for row in rows]

@@ -24,7 +24,7 @@ from sqlalchemy import cast as cast_to
 from core.sdk import Ctx, TenantModel, clock, new_id
 from modules.networking.importing.planning import ERASED_PERSON, Decision, Values
 from modules.networking.models import Contact, ContactImport, ContactImportError, ContactImportRow
-from modules.networking.values import Consent, ContactStatus, ContactType, Priority, RowOutcome
+from modules.networking.values import Consent, ContactStatus, ContactType, Priority, RowOutcome, Visibility
 
 TAKEN = tuple(
     "first_name last_name email additional_emails phone phone_e164 company job_title linkedin_url linkedin_key bio "
@@ -63,7 +63,19 @@ def _insert(model: type[TenantModel], names: Sequence[str]) -> Any:
 
 _CHANGED = BulkRows(Contact, ["organization_id", "id", *TAKEN, *STAMPS])
 INSERT_CONTACTS = _insert(
-    Contact, ["created_by", "created_at", "version", "metadata", "lead_score", "is_deleted", *TAKEN, *STAMPS]
+    Contact,
+    [
+        "created_by",
+        "owner_id",
+        "visibility",
+        "created_at",
+        "version",
+        "metadata",
+        "lead_score",
+        "is_deleted",
+        *TAKEN,
+        *STAMPS,
+    ],
 )
 UPDATE_CONTACTS = (
     update(Contact)
@@ -96,6 +108,8 @@ async def insert_contacts(ctx: Ctx, job: ContactImport, contacts: dict[UUID, Val
         | {
             "organization_id": ctx.organization_id,
             "created_by": job.created_by,
+            "owner_id": job.created_by,
+            "visibility": Visibility.ORGANIZATION,
             "created_at": stamps["updated_at"],
             "version": 1,
             "metadata": {},

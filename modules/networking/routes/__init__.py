@@ -9,6 +9,8 @@ from modules.networking.routes.matching import MATCHING_ROUTES
 from modules.networking.routes.merging import MERGE_ROUTES
 from modules.networking.routes.pipeline import PIPELINE_ROUTES
 from modules.networking.routes.scores import SCORE_ROUTES
+from modules.networking.routes.sharing import SHARING_ROUTES
+from modules.networking.routes.tags import TAG_ROUTES
 
 ROUTES = (
     *CONTACT_ROUTES,
@@ -20,4 +22,6 @@ ROUTES = (
     *SCORE_ROUTES,
     *MATCHING_ROUTES,
     *PIPELINE_ROUTES,
+    *SHARING_ROUTES,
+    *TAG_ROUTES,
 )

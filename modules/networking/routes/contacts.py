@@ -29,11 +29,14 @@ from core.sdk import (
 )
 from modules.networking.exporting import export_contacts
 from modules.networking.permissions import EXPORT, READ, WRITE
-from modules.networking.queries import CONTACTS, DELETED_CONTACTS, INTERACTIONS, search_terms
+from modules.networking.queries import CONTACTS, DELETED_CONTACTS, FOUND_CONTACTS, FOUND_DELETED_CONTACTS, INTERACTIONS
 from modules.networking.schemas import ContactIn, ContactOut, ContactPatch, InteractionIn, InteractionOut
+from modules.networking.searching import search_values
 from modules.networking.services import contacts, interactions
+from modules.networking.services.tags import tag_key
 from modules.networking.values import ContactStatus, ContactType, Priority
 from modules.networking.views import contact_out, interaction_out
+from modules.networking.visibility import viewer_of
 
 Text = Annotated[str | None, QueryParameter(title=NO_NUL_TITLE, min_length=1, max_length=200, pattern=NO_NUL)]
 Search = Annotated[
@@ -43,8 +46,12 @@ Search = Annotated[
         min_length=1,
         max_length=200,
         pattern=NO_NUL,
-        description="Words in name, company, title, e-mail",
+        description="Words in name, company, title, e-mail and notes; where nobody has them, words spelt alike",
     ),
+]
+TagFilter = Annotated[
+    str | None,
+    QueryParameter(title=NO_NUL_TITLE, min_length=1, max_length=50, pattern=NO_NUL, description="The name of a tag"),
 ]
 AllowDuplicate = Annotated[
     bool,
@@ -58,6 +65,7 @@ ContactSort = Literal[
     "company", "-company",
     "lead_score", "-lead_score",
     "last_interaction", "-last_interaction",
+    "relevance", "-relevance",
 ]  # fmt: skip
 InteractionSort = Literal["interaction_date", "-interaction_date", "created_at", "-created_at"]
 
@@ -67,7 +75,7 @@ async def create_contact(
     ctx: Ctx, data: JSONBody[ContactIn], allow_duplicate: AllowDuplicate = False
 ) -> Response[ContactOut]:
     contact = await contacts.create_contact(ctx, data, allow_duplicate=allow_duplicate)
-    return tagged(contact_out(contact), version=contact.version, status_code=201)
+    return tagged(await contact_out(ctx, contact), version=contact.version, status_code=201)
 
 
 @get("/contacts", operation_id="list_contacts", summary="List, filter and search contacts", guards=[requires(READ)])
@@ -77,14 +85,19 @@ async def list_contacts(
     status: FromQuery[ContactStatus | None] = None,
     priority: FromQuery[Priority | None] = None,
     industry: Text = None,
+    owner_id: FromQuery[UUID | None] = None,
+    tag: TagFilter = None,
     q: Search = None,
     is_deleted: FromQuery[bool] = False,
-    sort: FromQuery[ContactSort] = "-created_at",
+    sort: FromQuery[ContactSort | None] = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: PageCursor = None,
 ) -> Response[Page[ContactOut]]:
+    """With `q`, the best come first unless `sort` says otherwise; without it, the newest."""
+    searched = search_values(q)
+    found = FOUND_DELETED_CONTACTS if is_deleted else FOUND_CONTACTS
     page = await ctx.page(
-        DELETED_CONTACTS if is_deleted else CONTACTS,
+        found if searched else DELETED_CONTACTS if is_deleted else CONTACTS,
         sort=sort,
         limit=limit,
         cursor=cursor,
@@ -92,7 +105,10 @@ async def list_contacts(
         status=status,
         priority=priority,
         industry=industry,
-        q=search_terms(q),
+        owner_id=owner_id,
+        tag=None if tag is None else tag_key(tag),
+        **searched,
+        viewer=viewer_of(ctx),
     )
     return json_bytes(page)
 
@@ -111,12 +127,22 @@ async def export_contacts_csv(
     status: FromQuery[ContactStatus | None] = None,
     priority: FromQuery[Priority | None] = None,
     industry: Text = None,
+    owner_id: FromQuery[UUID | None] = None,
+    tag: TagFilter = None,
     q: Search = None,
 ) -> Stream:
-    asked = {"contact_type": contact_type, "status": status, "priority": priority, "industry": industry, "q": q}
+    asked = {
+        "contact_type": contact_type,
+        "status": status,
+        "priority": priority,
+        "industry": industry,
+        "owner_id": owner_id,
+        "tag": None if tag is None else tag_key(tag),
+        "q": q,
+    }
     filters = {name: value for name, value in asked.items() if value is not None}
     await ctx.note_read("networking.contacts", format="csv", filters=filters)
-    rows = export_contacts(ctx, contact_type=contact_type, status=status, priority=priority, industry=industry, q=q)
+    rows = export_contacts(ctx, filters)
     headers = {"Content-Disposition": 'attachment; filename="contacts.csv"'}
     return Stream(rows, media_type="text/csv", headers=headers)
 
@@ -125,7 +151,7 @@ async def export_contacts_csv(
 async def get_contact(ctx: Ctx, contact_id: FromPath[UUID]) -> Response[ContactOut]:
     """The id of a contact that was merged answers with the one that it was merged into; Content-Location says so."""
     contact = await contacts.find_contact(ctx, contact_id)
-    answer = tagged(contact_out(contact), version=contact.version)
+    answer = tagged(await contact_out(ctx, contact), version=contact.version)
     if contact.id != contact_id:
         answer.headers["Content-Location"] = f"/api/v1/networking/contacts/{contact.id}"
     return answer
@@ -142,7 +168,7 @@ async def update_contact(
     allow_duplicate: AllowDuplicate = False,
 ) -> Response[ContactOut]:
     contact = await contacts.update_contact(ctx, contact_id, data, if_match=if_match, allow_duplicate=allow_duplicate)
-    return tagged(contact_out(contact), version=contact.version)
+    return tagged(await contact_out(ctx, contact), version=contact.version)
 
 
 @delete(
@@ -161,7 +187,7 @@ async def delete_contact(ctx: Ctx, contact_id: FromPath[UUID], if_match: IfMatch
 )
 async def restore_contact(ctx: Ctx, contact_id: FromPath[UUID]) -> Response[ContactOut]:
     contact = await contacts.restore_contact(ctx, contact_id)
-    return tagged(contact_out(contact), version=contact.version)
+    return tagged(await contact_out(ctx, contact), version=contact.version)
 
 
 @post(

@@ -23,6 +23,7 @@ from modules.networking.permissions import READ, WRITE
 from modules.networking.queries import DUPLICATE_PAIRS
 from modules.networking.schemas import DuplicatePairOut, DuplicatesOut, ScanAccepted
 from modules.networking.services import similarity
+from modules.networking.visibility import viewer_of
 
 
 @get(
@@ -44,7 +45,9 @@ async def list_contact_duplicates(ctx: Ctx, contact_id: FromPath[UUID]) -> Dupli
 async def list_duplicates(
     ctx: Ctx, dismissed: FromQuery[bool] = False, limit: Limit = DEFAULT_LIMIT, cursor: PageCursor = None
 ) -> Response[Page[DuplicatePairOut]]:
-    return json_bytes(await ctx.page(DUPLICATE_PAIRS, limit=limit, cursor=cursor, dismissed=dismissed))
+    return json_bytes(
+        await ctx.page(DUPLICATE_PAIRS, limit=limit, cursor=cursor, dismissed=dismissed, viewer=viewer_of(ctx))
+    )
 
 
 @post(

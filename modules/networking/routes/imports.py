@@ -31,6 +31,7 @@ from modules.networking.schemas import ImportErrorOut, ImportOut, ImportPatch, I
 from modules.networking.services import imports
 from modules.networking.values import ImportState, RowOutcome
 from modules.networking.views import import_out
+from modules.networking.visibility import viewer_of
 
 
 @post(
@@ -45,7 +46,7 @@ from modules.networking.views import import_out
 async def import_contacts(ctx: Ctx, data: MultipartBody[ImportUpload]) -> Response[ImportOut]:
     job = await imports.upload_import(ctx, data)
     if job.state == ImportState.QUEUED:
-        ctx.enqueue(run_import, import_id=job.id)
+        ctx.enqueue(run_import, import_id=job.id, viewer=viewer_of(ctx))
     location = {"Location": f"/api/v1/networking/imports/{job.id}"}
     return Response(import_out(job, []), status_code=202, headers=location)
 
@@ -85,7 +86,7 @@ async def update_import(
 )
 async def start_import(ctx: Ctx, import_id: FromPath[UUID]) -> Response[ImportOut]:
     job = await imports.start_import(ctx, import_id)
-    ctx.enqueue(run_import, import_id=job.id)
+    ctx.enqueue(run_import, import_id=job.id, viewer=viewer_of(ctx))
     return tagged(import_out(job, []), version=job.version, status_code=202)
 
 
@@ -116,7 +117,9 @@ async def list_import_rows(
     cursor: PageCursor = None,
 ) -> Response[Page[ImportRowOut]]:
     await imports.find_import(ctx, import_id)
-    page = await ctx.page(IMPORT_ROWS, limit=limit, cursor=cursor, import_id=import_id, outcome=outcome)
+    page = await ctx.page(
+        IMPORT_ROWS, limit=limit, cursor=cursor, import_id=import_id, outcome=outcome, viewer=viewer_of(ctx)
+    )
     return json_bytes(page)
 
 

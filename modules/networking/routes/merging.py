@@ -22,6 +22,7 @@ from modules.networking.permissions import READ, WRITE
 from modules.networking.queries import MERGES
 from modules.networking.schemas import MergeIn, MergeOut, MergeShort, MergeUndone
 from modules.networking.services import merging
+from modules.networking.visibility import viewer_of
 
 
 @post(
@@ -54,7 +55,9 @@ async def list_merges(
     limit: Limit = DEFAULT_LIMIT,
     cursor: PageCursor = None,
 ) -> Response[Page[MergeShort]]:
-    return json_bytes(await ctx.page(MERGES, limit=limit, cursor=cursor, survivor_id=survivor_id))
+    return json_bytes(
+        await ctx.page(MERGES, limit=limit, cursor=cursor, survivor_id=survivor_id, viewer=viewer_of(ctx))
+    )
 
 
 @post(

@@ -49,7 +49,7 @@ Zone = Annotated[
         schema_extra={"enum": sorted(ZONES)},
     ),
 ]
-Owner = Annotated[UUID | None, QueryParameter(description="Only contacts that this member added")]
+Owner = Annotated[UUID | None, QueryParameter(description="Only contacts that this member owns")]
 
 
 @post(
@@ -68,7 +68,7 @@ async def move_contact(
 ) -> Response[ContactOut]:
     """409 `stage-not-allowed` for a move that the organization doesn't make; 422 with all that is missing."""
     contact = await contacts.move_contact(ctx, contact_id, data, if_match=if_match, allow_duplicate=allow_duplicate)
-    return tagged(contact_out(contact), version=contact.version)
+    return tagged(await contact_out(ctx, contact), version=contact.version)
 
 
 @get(

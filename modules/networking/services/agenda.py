@@ -22,16 +22,20 @@ from modules.networking.schemas import InteractionDone, InteractionPatch
 from modules.networking.services.contacts import RENAMED
 from modules.networking.settings import NetworkingSettings
 from modules.networking.values import InteractionStatus
+from modules.networking.visibility import changeable_by, shared_for_reading, visible_to
 
 BATCH_REMINDERS = 500
 SHORT_NOTICE = timedelta(hours=1)
 """How long before an interaction somebody is reminded whose usual hour would come too late."""
 
 
-async def find_interaction(ctx: Ctx, interaction_id: UUID, *, is_deleted: bool = False) -> ContactInteraction:
-    """Raises `NotFound` where there is none, or its contact is deleted."""
-    interaction = await ctx.db.scalar(
-        select(ContactInteraction)
+async def find_interaction(
+    ctx: Ctx, interaction_id: UUID, *, is_deleted: bool = False, to_change: bool = False
+) -> ContactInteraction:
+    """Raises `NotFound` where there is none, or its contact is deleted or not for the caller's eyes; and `Forbidden`
+    where it is `to_change` and they may only see the contact."""
+    statement = (
+        select(ContactInteraction, changeable_by(ctx, Contact))
         .join(Contact, Contact.id == ContactInteraction.contact_id)
         .where(
             ContactInteraction.organization_id == ctx.organization_id,
@@ -39,10 +43,15 @@ async def find_interaction(ctx: Ctx, interaction_id: UUID, *, is_deleted: bool =
             ContactInteraction.id == interaction_id,
             ContactInteraction.is_deleted == is_deleted,
             ~Contact.is_deleted,
+            visible_to(ctx, Contact),
         )
     )
-    if interaction is None:
+    found = (await ctx.db.execute(statement)).one_or_none()
+    if found is None:
         raise NotFound("There is no such interaction")
+    interaction, may_change = found
+    if to_change and not may_change:
+        raise shared_for_reading()
     return interaction
 
 
@@ -51,7 +60,7 @@ async def change_interaction(
 ) -> ContactInteraction:
     """Raises `Conflict` where it was cancelled, or is to be reminded of and not scheduled; `Invalid` where it took
     place and would be moved into the future."""
-    interaction = await find_interaction(ctx, interaction_id)
+    interaction = await find_interaction(ctx, interaction_id, to_change=True)
     check_if_match(if_match, interaction.version)
     sent = {name: value for name, value in msgspec.structs.asdict(data).items() if value is not UNSET}
     values = {RENAMED.get(name, name): value for name, value in sent.items()}
@@ -84,7 +93,7 @@ async def complete(
 
     Raises `Conflict` where it is not scheduled, and `Invalid` for a moment in the future.
     """
-    interaction = await find_interaction(ctx, interaction_id)
+    interaction = await find_interaction(ctx, interaction_id, to_change=True)
     check_if_match(if_match, interaction.version)
     _check_scheduled(interaction)
     if data.interaction_date is not None:
@@ -100,7 +109,7 @@ async def complete(
 
 async def cancel(ctx: Ctx, interaction_id: UUID, *, if_match: str | None) -> ContactInteraction:
     """Raises `Conflict` where it is not scheduled."""
-    interaction = await find_interaction(ctx, interaction_id)
+    interaction = await find_interaction(ctx, interaction_id, to_change=True)
     check_if_match(if_match, interaction.version)
     _check_scheduled(interaction)
     interaction.status, interaction.remind_at = InteractionStatus.CANCELLED, None
@@ -110,7 +119,7 @@ async def cancel(ctx: Ctx, interaction_id: UUID, *, if_match: str | None) -> Con
 
 
 async def delete_interaction(ctx: Ctx, interaction_id: UUID, *, if_match: str | None) -> None:
-    interaction = await find_interaction(ctx, interaction_id)
+    interaction = await find_interaction(ctx, interaction_id, to_change=True)
     check_if_match(if_match, interaction.version)
     interaction.is_deleted, interaction.deleted_at = True, clock.now()
     await ctx.db.flush()
@@ -120,7 +129,7 @@ async def delete_interaction(ctx: Ctx, interaction_id: UUID, *, if_match: str | 
 
 async def restore_interaction(ctx: Ctx, interaction_id: UUID) -> ContactInteraction:
     """Raises `NotFound` where there is none in the trash."""
-    interaction = await find_interaction(ctx, interaction_id, is_deleted=True)
+    interaction = await find_interaction(ctx, interaction_id, is_deleted=True, to_change=True)
     interaction.is_deleted, interaction.deleted_at = False, None
     await ctx.db.flush()
     await keep_last_interaction(ctx, interaction.contact_id)

@@ -5,7 +5,6 @@ from uuid import UUID
 
 import msgspec
 from msgspec import UNSET
-from sqlalchemy import select
 
 from core.sdk import Conflict, Ctx, NotFound, check_if_match, clock
 from modules.networking.contract import (
@@ -23,6 +22,7 @@ from modules.networking.services.duplicates import refuse_duplicates
 from modules.networking.services.stages import announce, refuse_move
 from modules.networking.stage_schemas import StageMove
 from modules.networking.values import StageSource
+from modules.networking.visibility import check_governed, check_rights, contacts_with_rights
 
 RENAMED = {"metadata": "metadata_"}
 """Fields whose column can't bear their name in Python."""
@@ -65,29 +65,30 @@ async def create_contact(ctx: Ctx, data: ContactIn, *, allow_duplicate: bool = F
     refuse_move(ctx, None, values)
     if not allow_duplicate:
         await refuse_duplicates(ctx, keys_of(values))
-    contact = Contact(**values, created_by=ctx.user_id, updated_by=ctx.user_id)
+    contact = Contact(**values, owner_id=ctx.user_id, created_by=ctx.user_id, updated_by=ctx.user_id)
     ctx.db.add(contact)
     await ctx.db.flush()
     ctx.emit(ContactCreated(contact_id=contact.id))
     return contact
 
 
-async def find_contact(ctx: Ctx, contact_id: UUID) -> Contact:
-    """The contact, or the one that it was merged into. Raises `NotFound` where there is none, or it is deleted."""
-    contact = await _contact(ctx, contact_id)
+async def find_contact(ctx: Ctx, contact_id: UUID, *, to_change: bool = False) -> Contact:
+    """The contact, or the one that it was merged into. Raises `NotFound` where there is none that the caller may see,
+    or it is deleted; and `Forbidden` where it is `to_change` and they may only see it."""
+    found = await _contact(ctx, contact_id)
     for _ in range(MERGE_DEPTH):
-        if contact is None or contact.merged_into is None:
+        if found is None or found[0].merged_into is None:
             break
-        contact = await _contact(ctx, contact.merged_into)
-    if contact is None or contact.is_deleted:
+        found = await _contact(ctx, found[0].merged_into)
+    if found is None or found[0].is_deleted:
         raise NotFound("There is no such contact")
-    return contact
+    contact, is_seen, may_change = found
+    return check_rights(contact, is_seen=is_seen, may_change=may_change or not to_change)
 
 
-async def _contact(ctx: Ctx, contact_id: UUID) -> Contact | None:
-    return await ctx.db.scalar(
-        select(Contact).where(Contact.organization_id == ctx.organization_id, Contact.id == contact_id)
-    )
+async def _contact(ctx: Ctx, contact_id: UUID) -> tuple[Contact, bool, bool] | None:
+    """The contact, whether the caller may see it, and whether they may change it."""
+    return (await ctx.db.execute(contacts_with_rights(ctx).where(Contact.id == contact_id))).one_or_none()
 
 
 async def update_contact(
@@ -96,7 +97,7 @@ async def update_contact(
     """Raises `PreconditionFailed` where the contact changed since the client read it, and `Conflict`
     (`duplicate-contact`) where somebody else has the address, number or profile that it would get; where the stage
     changes, what `refuse_move` raises."""
-    contact = await find_contact(ctx, contact_id)
+    contact = await find_contact(ctx, contact_id, to_change=True)
     check_if_match(if_match, contact.version)
     return await _change(ctx, contact, data, allow_duplicate=allow_duplicate)
 
@@ -106,7 +107,7 @@ async def move_contact(
 ) -> Contact:
     """Take a contact to another stage, with what that stage takes. Raises what `update_contact` raises, and `Conflict`
     (`stage-not-allowed`) where it is there already."""
-    contact = await find_contact(ctx, contact_id)
+    contact = await find_contact(ctx, contact_id, to_change=True)
     check_if_match(if_match, contact.version)
     if contact.contact_type == data.contact_type:
         raise Conflict(f"It is a {data.contact_type} already", code=NOT_ALLOWED)
@@ -117,6 +118,8 @@ async def _change(ctx: Ctx, contact: Contact, data: ContactPatch, *, allow_dupli
     values = await identified(ctx, stored(data))
     known = set(keys_of(_identity(contact)))
     changed = [name for name, value in values.items() if getattr(contact, name) != value]
+    if "visibility" in changed:
+        check_governed(ctx, contact)
     if not changed:
         return contact
     stage, reason = contact.contact_type, data.stage_reason or None
@@ -153,7 +156,7 @@ def _identity(contact: Contact) -> dict[str, Any]:
 
 async def delete_contact(ctx: Ctx, contact_id: UUID, *, if_match: str | None) -> None:
     """By its own id alone: a program that deletes what it knows as merged must not take the other one with it."""
-    contact = await find_contact(ctx, contact_id)
+    contact = await find_contact(ctx, contact_id, to_change=True)
     if contact.id != contact_id:
         raise Conflict("It was merged into another contact", code="merged", conflicts_with=[contact.id])
     check_if_match(if_match, contact.version)
@@ -163,9 +166,11 @@ async def delete_contact(ctx: Ctx, contact_id: UUID, *, if_match: str | None) ->
 
 async def restore_contact(ctx: Ctx, contact_id: UUID) -> Contact:
     """Raises `Conflict` where the contact is not deleted or is merged, and `NotFound` where there never was one."""
-    contact = await _contact(ctx, contact_id)
-    if contact is None:
+    found = await _contact(ctx, contact_id)
+    if found is None:
         raise NotFound("There is no such contact")
+    contact, is_seen, may_change = found
+    check_rights(contact, is_seen=is_seen, may_change=may_change)
     if contact.merged_into is not None:
         raise Conflict(
             "It was merged into another contact: undo that", code="merged", conflicts_with=[contact.merged_into]

@@ -14,6 +14,7 @@ from sqlalchemy import ARRAY, BigInteger, Boolean, Text, Uuid, bindparam, column
 
 from core.sdk import Conflict, Ctx, FieldError
 from modules.networking.keys import Key
+from modules.networking.visibility import SeenColumns, Viewer, changeable_by, visible_to
 
 FIELD_OF_KIND = {"email": "email", "phone": "phone", "linkedin": "linkedin_url", "id": "id"}
 MATCHES = func.networking.find_matches(
@@ -21,10 +22,15 @@ MATCHES = func.networking.find_matches(
     bindparam("emails", type_=ARRAY(Text)),
     bindparam("phones", type_=ARRAY(Text)),
     bindparam("profiles", type_=ARRAY(Text)),
-).table_valued(column("kind", Text), column("value", Text), column("contact_id", Uuid), column("is_deleted", Boolean))
-FIND_MATCHES = select(MATCHES.c.kind, MATCHES.c.value, MATCHES.c.contact_id, MATCHES.c.is_deleted).order_by(
-    MATCHES.c.is_deleted, MATCHES.c.contact_id
+).table_valued(
+    column("kind", Text),
+    column("value", Text),
+    column("contact_id", Uuid),
+    column("is_deleted", Boolean),
+    column("visibility", Text),
+    column("owner_id", Uuid),
 )
+WHOSE = SeenColumns(MATCHES.c)
 LOCK_KEYS = select(func.pg_advisory_xact_lock(func.unnest(bindparam("keys", type_=ARRAY(BigInteger)))))
 
 
@@ -34,17 +40,24 @@ class Match(Struct, frozen=True, kw_only=True):
     key: Key
     contact_id: UUID
     is_deleted: bool
+    may_change: bool
 
 
-async def find_matches(ctx: Ctx, keys: Iterable[Key]) -> list[Match]:
-    """Every contact that has one of the keys, in one query; the oldest first, those in the trash last."""
+async def find_matches(ctx: Ctx, keys: Iterable[Key], *, viewer: Viewer | None = None) -> list[Match]:
+    """Every contact that has one of the keys and that the viewer may see: who acts, or somebody else.
+
+    One query; the oldest first, those in the trash last.
+    """
     values: defaultdict[str, set[str]] = defaultdict(set)
     for key in keys:
         values[key.kind].add(key.value)
     if not values:
         return []
+    may_change = changeable_by(ctx, WHOSE, viewer=viewer)
     rows = await ctx.db.execute(
-        FIND_MATCHES,
+        select(*MATCHES.c["kind", "value", "contact_id", "is_deleted"], may_change.label("may_change"))
+        .where(visible_to(ctx, WHOSE, viewer=viewer))
+        .order_by(MATCHES.c.is_deleted, MATCHES.c.contact_id),
         {
             "ids": [UUID(value) for value in values["id"]],
             "emails": list(values["email"]),
@@ -52,7 +65,15 @@ async def find_matches(ctx: Ctx, keys: Iterable[Key]) -> list[Match]:
             "profiles": list(values["linkedin"]),
         },
     )
-    return [Match(key=Key(row.kind, row.value), contact_id=row.contact_id, is_deleted=row.is_deleted) for row in rows]
+    return [
+        Match(
+            key=Key(row.kind, row.value),
+            contact_id=row.contact_id,
+            is_deleted=row.is_deleted,
+            may_change=row.may_change,
+        )
+        for row in rows
+    ]
 
 
 async def refuse_duplicates(ctx: Ctx, keys: Iterable[Key], *, besides: UUID | None = None) -> None:

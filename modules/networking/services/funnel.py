@@ -12,6 +12,7 @@ from core.sdk import Ctx, FieldError, Invalid, clock
 from modules.networking.stage_queries import funnel
 from modules.networking.stage_schemas import FunnelOut, FunnelStage
 from modules.networking.values import ContactType
+from modules.networking.visibility import viewer_of
 
 ZONES = frozenset(available_timezones())
 EVER = datetime(1, 1, 1, tzinfo=UTC)
@@ -43,7 +44,7 @@ async def funnel_of(
         raise Invalid(message, errors=[FieldError(field="from", code="range", message=message)])
     values = {"begins_at": begins_at or EVER, "ends_at": ends_at or now}
     owner = {"owner_id": owner_id} if owner_id else {}
-    rows = await ctx.reads.rows(funnel(of_owner=bool(owner)), **values, **owner)
+    rows = await ctx.reads.rows(funnel(of_owner=bool(owner)), viewer=viewer_of(ctx), **values, **owner)
     found = {row["stage"]: dict(row) for row in rows}
     stages = [_stage(stage, found.get(stage, {})) for stage in ContactType]
     return FunnelOut(begins_at=begins_at, ends_at=ends_at, zone=name, stages=stages)

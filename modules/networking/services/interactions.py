@@ -16,7 +16,7 @@ from modules.networking.values import InteractionStatus
 
 async def log_interaction(ctx: Ctx, contact_id: UUID, data: InteractionIn) -> ContactInteraction:
     """Raises `NotFound` for an unknown or deleted contact."""
-    contact = await find_contact(ctx, contact_id)
+    contact = await find_contact(ctx, contact_id, to_change=True)
     values = {RENAMED.get(name, name): value for name, value in msgspec.structs.asdict(data).items()}
     interaction = ContactInteraction(**values, contact_id=contact.id, user_id=ctx.user_id)
     if interaction.status != InteractionStatus.SCHEDULED or interaction.remind_at is None:

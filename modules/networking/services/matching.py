@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from core.sdk import Ctx, FieldError, Invalid, NotFound, People, Row, check_if_match, clock, new_id
+from core.sdk import Conflict, Ctx, NotFound, People, Row, check_if_match, clock, new_id
 from modules.networking.locks import lock
 from modules.networking.matching import CONTACT_RULES, MEMBER_RULES, Rule, are_of_one_company, fold, folded, reasons
 from modules.networking.matching_models import MatchFeedback, MatchingProfile
@@ -18,6 +18,7 @@ from modules.networking.services.connections import person_of
 from modules.networking.services.contacts import find_contact
 from modules.networking.settings import NetworkingSettings
 from modules.networking.values import Consent, Verdict
+from modules.networking.visibility import viewer_of
 
 LISTS = ("interests", "goals", "offers")
 TRAITS = ("industry", *LISTS)
@@ -98,7 +99,12 @@ async def recommended_contacts(ctx: Ctx, contact_id: UUID, *, limit: int) -> Rec
         given[f"{rule.field}_points"] = getattr(settings.match_weights, rule.weight)
     company = fold(contact.company or "") or None
     rows = await ctx.reads.rows(
-        CONTACTS, me=contact.id, company=company, apart=settings.match_other_companies_only, **given
+        CONTACTS,
+        me=contact.id,
+        company=company,
+        apart=settings.match_other_companies_only,
+        viewer=viewer_of(ctx),
+        **given,
     )
     names = {row["id"]: " ".join(filter(None, (row["first_name"], row["last_name"]))) for row in rows}
     return _ranked(ctx, traits, _apart(settings, contact.company, rows), CONTACT_RULES, names, limit)
@@ -144,7 +150,7 @@ def _traits_of_contact(row: Mapping[str, Any] | Row) -> dict[str, list[str]]:
 
 
 async def judge_member(ctx: Ctx, user_id: UUID, verdict: Verdict) -> None:
-    """Raises `NotFound` for one who is no member, and `Invalid` for oneself."""
+    """Raises `NotFound` for one who is no member, and `Conflict` for oneself."""
     me = person_of(ctx)
     _not_the_same(me, user_id)
     if user_id not in await People(ctx).known([user_id]):
@@ -153,7 +159,7 @@ async def judge_member(ctx: Ctx, user_id: UUID, verdict: Verdict) -> None:
 
 
 async def judge_contact(ctx: Ctx, contact_id: UUID, other_id: UUID, verdict: Verdict) -> None:
-    """Raises `NotFound` where one of the two is not there, and `Invalid` where they are one."""
+    """Raises `NotFound` where one of the two is not there, and `Conflict` where they are one."""
     contact, other = await find_contact(ctx, contact_id), await find_contact(ctx, other_id)
     _not_the_same(contact.id, other.id)
     await _judge(ctx, contact.id, other.id, verdict)
@@ -161,8 +167,7 @@ async def judge_contact(ctx: Ctx, contact_id: UUID, other_id: UUID, verdict: Ver
 
 def _not_the_same(one: UUID, other: UUID) -> None:
     if one == other:
-        error = FieldError(field="id", code="value", message="Expected somebody else")
-        raise Invalid("Nobody is recommended to themselves", code="oneself", errors=[error])
+        raise Conflict("Nobody is recommended to themselves", code="oneself")
 
 
 async def _judge(ctx: Ctx, about_id: UUID, other_id: UUID, verdict: Verdict) -> None:

@@ -20,7 +20,9 @@ from modules.networking.models import Contact, ContactInteraction, ContactMerge
 from modules.networking.schemas import MAX_EMAILS, FieldMerge, MergeIn, MergeOut, MergeUndone
 from modules.networking.services import stages
 from modules.networking.services.contacts import RENAMED
-from modules.networking.values import InteractionStatus, MergeField, StageSource, strictest
+from modules.networking.services.tags import carry_tags, take_back_tags
+from modules.networking.values import InteractionStatus, MergeField, StageSource, Visibility, strictest
+from modules.networking.visibility import check_governed, check_rights, contacts_with_rights
 
 UNDO: timedelta = timedelta(days=30)
 DERIVED = {"phone": ["phone_e164"], "linkedin_url": ["linkedin_key"]}
@@ -79,6 +81,7 @@ async def merge_contacts(ctx: Ctx, contact_id: UUID, data: MergeIn, *, if_match:
     await _move(ctx, plan.interaction_ids, to=survivor.id)
     carried = await stages.carry(ctx, stays, other.id, to=survivor.id, at=now)
     merge.stages = msgspec.to_builtins(carried)
+    merge.tag_ids = await carry_tags(ctx, of=other.id, to=survivor.id)
     ctx.db.add(merge)
     await ctx.db.flush()
     ctx.emit(ContactsMerged(survivor_id=survivor.id, merged_id=other.id))
@@ -113,6 +116,7 @@ async def undo_merge(ctx: Ctx, merge_id: UUID) -> MergeUndone:
     await stages.carry_back(ctx, carried, to=other.id, of=survivor.id)
     if untouched:
         await stages.reopen(ctx, carried)
+    await take_back_tags(ctx, survivor.id, merge.tag_ids)
     await _keep_last_interaction(ctx, survivor.id)
     ctx.emit(ContactsUnmerged(survivor_id=survivor.id, restored_id=other.id))
     return MergeUndone(survivor_id=survivor.id, restored_id=other.id, kept=kept)
@@ -125,6 +129,8 @@ async def _plan(ctx: Ctx, contact_id: UUID, data: MergeIn, *, if_match: str | No
     survivor = _standing(contacts, contact_id)
     check_if_match(if_match, survivor.version)
     other = _standing(contacts, data.other_id)
+    if other.visibility not in {Visibility.ORGANIZATION, survivor.visibility}:
+        check_governed(ctx, other)  # what stands with it becomes known to others
     interactions = await ctx.db.scalars(
         select(ContactInteraction.id)
         .where(
@@ -145,15 +151,19 @@ async def _plan(ctx: Ctx, contact_id: UUID, data: MergeIn, *, if_match: str | No
 
 
 async def _locked(ctx: Ctx, *ids: UUID) -> dict[UUID, Contact]:
-    """In the order of their ids, so that two merges can't wait for each other."""
-    found = await ctx.db.scalars(
-        select(Contact)
-        .where(Contact.organization_id == ctx.organization_id, Contact.id.in_(ids))
+    """In the order of their ids, so that two merges can't wait for each other. Raises `NotFound` where one of them is
+    not for the caller's eyes, and `Forbidden` where it is not theirs to change."""
+    found = await ctx.db.execute(
+        contacts_with_rights(ctx)
+        .where(Contact.id.in_(ids))
         .order_by(Contact.id)
         .with_for_update()
         .execution_options(populate_existing=True)
     )
-    return {contact.id: contact for contact in found}
+    return {
+        contact.id: check_rights(contact, is_seen=is_seen, may_change=may_change)
+        for contact, is_seen, may_change in found
+    }
 
 
 def _standing(contacts: Mapping[UUID, Contact], contact_id: UUID) -> Contact:

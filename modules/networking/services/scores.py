@@ -26,6 +26,7 @@ from modules.networking.score_schemas import ScoreLine, ScoreOut, ScorePreview, 
 from modules.networking.scoring import DEFAULT_RULES, Happened, score_of
 from modules.networking.services.contacts import find_contact
 from modules.networking.values import InteractionStatus, RunState
+from modules.networking.visibility import visible_to
 
 BATCH_CONTACTS = 1000
 SAMPLE = 50
@@ -148,7 +149,7 @@ async def preview(ctx: Ctx, rules: ScoreRulesIn) -> list[ScorePreview]:
     """What the rules would make of the contacts that changed last; nothing is stored."""
     rows = await ctx.db.execute(
         select(*COLUMNS)
-        .where(Contact.organization_id == ctx.organization_id, ~Contact.is_deleted)
+        .where(Contact.organization_id == ctx.organization_id, ~Contact.is_deleted, visible_to(ctx, Contact))
         .order_by(Contact.updated_at.desc(), Contact.id.desc())
         .limit(SAMPLE)
     )

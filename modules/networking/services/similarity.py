@@ -21,6 +21,7 @@ from modules.networking.schemas import DuplicateOut
 from modules.networking.services.contacts import find_contact
 from modules.networking.services.duplicates import find_matches
 from modules.networking.values import DuplicateReason, DuplicateTier
+from modules.networking.visibility import visible_to
 
 BATCH_CONTACTS = 200
 BATCHES_A_JOB = 10
@@ -59,12 +60,27 @@ async def duplicates_of(ctx: Ctx, contact_id: UUID) -> list[DuplicateOut]:
     """The likeliest first, without those of whom somebody said that they are others. Raises `NotFound`."""
     contact = await find_contact(ctx, contact_id)
     found = await _look(ctx, [contact.id])
+    found = await _seen(ctx, found)
     others = {other for pair in found for other in pair} - {contact.id}
     dismissed = await _dismissed(ctx, contact.id)
     return sorted(
         (shown for pair, shown in found.items() if not dismissed & set(pair) & others),
         key=lambda shown: (-shown.score, shown.contact_id),
     )
+
+
+async def _seen(ctx: Ctx, found: dict[Pair, DuplicateOut]) -> dict[Pair, DuplicateOut]:
+    """Those of contacts that the caller may see."""
+    ids = {shown.contact_id for shown in found.values()}
+    if not ids:
+        return found
+    seen = await ctx.db.scalars(
+        select(Contact.id).where(
+            Contact.organization_id == ctx.organization_id, Contact.id.in_(ids), visible_to(ctx, Contact)
+        )
+    )
+    kept = set(seen)
+    return {pair: shown for pair, shown in found.items() if shown.contact_id in kept}
 
 
 async def _dismissed(ctx: Ctx, contact_id: UUID) -> set[UUID]:
