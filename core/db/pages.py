@@ -30,7 +30,6 @@ from sqlalchemy import (
     ColumnElement,
     FromClause,
     Integer,
-    Table,
     Text,
     and_,
     bindparam,
@@ -110,7 +109,7 @@ class PlatformRow(Protocol):
 
 
 def _own(model: type[TenantRow] | type[PlatformRow]) -> tuple[ColumnElement[bool], ...]:
-    is_tenants = cast("Table", model.__table__).info.get("tenant")
+    is_tenants = getattr(model.__table__, "info", {}).get("tenant")  # a query has none
     return (mine(cast("type[TenantRow]", model)),) if is_tenants else ()
 
 

@@ -74,6 +74,10 @@ def misfits(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, set[st
             )
             edges = ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z")
             return {value: {"format"} for value in no_moments} | {value: {"range"} for value in edges}
+        case {"type": "string", "format": "date"}:
+            no_days = ("", "x", "0", "1700000000", "2026-02-30", "2026-03-01T09:30:00Z")
+            edges = ("0001-01-01", "9999-12-31")
+            return {value: {"format"} for value in no_days} | {value: {"range"} for value in edges}
         case {"type": "string", "maxLength": longest, "pattern": _}:
             return {"": {"length", "format"}, "x" * (longest + 1): {"length"}}
         case _:
