@@ -298,7 +298,7 @@ async def ask_if(operation: Operation, tenant: Tenant, ids: Mapping[str, object]
     return await tenant.client.request(operation.method, operation.path(ids), headers=headers, **body)
 
 
-@pytest.mark.parametrize("tag", ["nonsense", '"0"', 'W/"1"', '"1', "1", "", ",", '"x", "y"', '"é"'])
+@pytest.mark.parametrize("tag", ["nonsense", '"999"', 'W/"1"', '"1', "1", "", ",", '"x", "y"', '"é"'])
 async def test_an_if_match_of_another_version_changes_nothing(application: Application, acme: Tenant, tag: str) -> None:
     ids = await existing_ids(acme)
     contact = f"{CONTACTS}/{ids['contact_id']}"
