@@ -9,13 +9,9 @@ import re
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from msgspec import Struct
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
@@ -24,10 +20,18 @@ from sqlalchemy.pool import NullPool
 from core.db.models import Base
 from core.db.tenancy import APP_ROLE, OWNER_ROLE, SYSTEM_ROLE
 
+if TYPE_CHECKING:  # what migrates imports Alembic; what serves has no use for it, and starts in half the time
+    from alembic.config import Config
+
 ENVIRONMENT = Path(__file__).parents[2] / "migrations"
 LOCK_KEY = 0x706C756773
 LOCK_TIMEOUT = "5s"
 VERSION_TABLE = "alembic_version"
+_SAYS = re.compile(
+    r"""^revision(?:: \w+)? = ["'](?P<revision>\w+)["']\n(?:.*\n)*?"""
+    r"""^down_revision(?:: [\w |]+)? = (?:None|["'](?P<follows>\w+)["'])$""",
+    re.MULTILINE,
+)
 
 
 class MigrationSet(Struct, frozen=True, kw_only=True):
@@ -49,7 +53,9 @@ class Pending(Struct, frozen=True, kw_only=True):
         return self.current != self.head
 
 
-def config_of(migration_set: MigrationSet, connection: Connection | None = None) -> Config:
+def config_of(migration_set: MigrationSet, connection: Connection | None = None) -> "Config":
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config()
     config.set_main_option("script_location", str(ENVIRONMENT).replace("%", "%%"))
     config.set_main_option("version_locations", str(migration_set.directory).replace("%", "%%"))
@@ -81,7 +87,18 @@ def comparison_of(migration_set: MigrationSet) -> dict[str, Any]:
 
 
 def head_of(migration_set: MigrationSet) -> str | None:
-    return ScriptDirectory.from_config(config_of(migration_set)).get_current_head()
+    """The revision that no other follows, as the files' text has it; None where there is none.
+
+    Raises `RuntimeError` where there are several, or a file doesn't say plainly what it is and what it follows.
+    """
+    said = {path: _SAYS.search(path.read_text()) for path in migration_set.directory.glob("*.py")}
+    if unclear := [path.name for path, found in said.items() if found is None]:
+        raise RuntimeError(f"{', '.join(sorted(unclear))} of {migration_set.name}: no plain revision and down_revision")
+    follows = {found["revision"]: found["follows"] for found in said.values() if found}
+    heads = sorted(set(follows) - set(follows.values()))
+    if len(heads) > 1:
+        raise RuntimeError(f"{migration_set.name} has several last revisions: {', '.join(heads)}")
+    return heads[0] if heads else None
 
 
 @asynccontextmanager
@@ -177,14 +194,20 @@ async def make_revision(url: str, migration_set: MigrationSet, message: str) -> 
 
 
 def _upgrade(connection: Connection, migration_set: MigrationSet, to: str) -> None:
+    from alembic import command  # noqa: PLC0415
+
     command.upgrade(config_of(migration_set, connection), to)
 
 
 def _downgrade(connection: Connection, migration_set: MigrationSet, to: str) -> None:
+    from alembic import command  # noqa: PLC0415
+
     command.downgrade(config_of(migration_set, connection), to)
 
 
 def _revision(connection: Connection, migration_set: MigrationSet, message: str) -> Path:
+    from alembic import command  # noqa: PLC0415
+
     migration_set.directory.mkdir(parents=True, exist_ok=True)
     numbers = [
         int(found[1]) for path in migration_set.directory.glob("*.py") if (found := re.match(r"(\d{4})_", path.name))
@@ -207,8 +230,8 @@ def current_revision(connection: Connection, migration_set: MigrationSet) -> str
     )
     if not exists:
         return None
-    options = {"version_table": VERSION_TABLE, "version_table_schema": migration_set.name}
-    return MigrationContext.configure(connection, opts=options).get_current_revision()
+    where = f'"{migration_set.name}".{VERSION_TABLE}'
+    return connection.scalar(text(f"SELECT version_num FROM {where}"))  # noqa: S608 # a module's own name
 
 
 def pending_in(connection: Connection, sets: Sequence[MigrationSet]) -> list[Pending]:

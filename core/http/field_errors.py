@@ -83,6 +83,8 @@ def explain(message: str, kind: Any) -> tuple[str, str]:
         return "format", f"Expected {_title(message, kind)}"
     if "out of range" in message:
         return "range", "The number is too large"
+    if message == "Invalid RFC3339 encoded date":
+        return "format", "Expected a date, such as 2026-03-01"
     if "RFC3339" in message or "timezone" in message:
         return "format", f"Expected {WITH_OFFSET}"
     if message == "Invalid UUID":

@@ -59,8 +59,10 @@ SEARCHED = ("first_name", "last_name", "company", "job_title", "email")
 SEARCH_TEXT = "lower(" + " || ' ' || ".join(f"coalesce({column}, '')" for column in SEARCHED) + ")"
 
 SEARCH_WORDS = (
-    "to_tsvector('pg_catalog.simple'::regconfig, search_text || ' ' || coalesce(bio, '') || ' ' || coalesce(notes, ''))"
+    "to_tsvector('simple'::regconfig, "
+    "(((search_text || ' '::text) || COALESCE(bio, ''::text)) || ' '::text) || COALESCE(notes, ''::text))"
 )
+"""As PostgreSQL says it, since autogenerate compares the text."""
 
 
 class Contact(TenantModel, SoftDelete, schema=SCHEMA):
@@ -95,7 +97,7 @@ class Contact(TenantModel, SoftDelete, schema=SCHEMA):
             postgresql_using="gin",
             postgresql_ops={"search_text": "core.gin_trgm_ops"},
         ),
-        Index("ix_contacts_words", "organization_id", text(f"({SEARCH_WORDS})"), postgresql_using="gin"),
+        Index("ix_contacts_words", "organization_id", text(SEARCH_WORDS), postgresql_using="gin"),
     )
 
     created_by: Mapped[UUID | None]

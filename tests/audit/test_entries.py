@@ -121,6 +121,7 @@ async def test_a_row_moved_to_another_organization_ends_here_and_begins_there(ac
     made = await add_contact(acme)
 
     async with acme.database.system() as system:
+        await system.execute(text("DELETE FROM networking.contact_stages WHERE contact_id = :id"), {"id": made})
         await system.execute(
             text("UPDATE networking.contacts SET organization_id = :there WHERE id = :id"),
             {"there": globex.organization_id, "id": made},

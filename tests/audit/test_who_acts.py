@@ -64,7 +64,7 @@ def ctx_of(tenant: Tenant, principal: Principal) -> Ctx:
     return Ctx(
         principal=principal,
         database=tenant.database,
-        registry=TaskRegistry([add_one, pass_on]),
+        registry=TaskRegistry([add_one, pass_on], modules=runtime.registry.modules),
         cursors=runtime.cursors,
         modules=runtime.registry.modules.all_on(),
         correlation_id="corr-8",
@@ -76,7 +76,7 @@ async def run(tenant: Tenant, job_id: UUID) -> None:
     runtime = tenant.application.runtime
     runner = JobRunner(
         database=tenant.database,
-        registry=TaskRegistry([add_one, pass_on]),
+        registry=TaskRegistry([add_one, pass_on], modules=runtime.registry.modules),
         cursors=runtime.cursors,
         modules=tenant.application.litestar.state.services.modules,
         lease_seconds=5,

@@ -170,7 +170,7 @@ async def test_every_field_of_a_wrong_type_is_named(application: Application, ac
         misfits = {field.encode_name for field in msgspec.structs.fields(struct) if not takes(field, wrong)}
         codes = codes_of(problem)
         assert {name.partition(".")[0] for name in codes} == misfits
-        assert set(codes.values()) == {"type"}
+        assert set(codes.values()) <= {"type", "range"}, "5 is a number, even where it is too much of one"
 
 
 async def test_a_nul_is_refused_in_every_field(application: Application, acme: Tenant) -> None:

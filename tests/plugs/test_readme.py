@@ -85,4 +85,4 @@ async def test_the_tour_of_the_readme_shows_what_it_promises(scratch: Settings, 
 
     assert '"last_name":"Rossi"' in shown
     assert '"state":"queued"' in shown
-    assert "id,created_by,updated_by,first_name" in shown
+    assert "id,created_by,updated_by,owner_id,visibility,first_name" in shown

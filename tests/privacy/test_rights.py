@@ -41,6 +41,8 @@ from core.testing.tenants import Tenant
 from core.toggles.catalogue import TenantModules
 
 CONTACTS, INTERACTIONS = "networking.contacts", "networking.contact_interactions"
+STAGES = "networking.contact_stages"
+"""Written by triggers, for every contact."""
 TOLD = {"shelf": "third"}
 
 
@@ -131,7 +133,7 @@ async def test_an_export_tells_every_marked_column_of_every_table(acme: Tenant, 
     held = await export(acme, plugs, person.id)
 
     rows = {each.table: each.row for each in held}
-    assert set(rows) == {None, CONTACTS, INTERACTIONS}
+    assert set(rows) == {None, CONTACTS, INTERACTIONS, STAGES}
     for about in (each for each in subject_tables("networking") if each.name in rows):
         assert {column.name for column in (*about.personal, *about.subjects)} <= set(rows[about.name])
     assert rows[CONTACTS]["email"] == person.contact["email"]
@@ -166,7 +168,7 @@ async def test_a_hook_that_fails_hides_nothing_of_other_modules_and_is_told_of(
             held.append(each)  # noqa: PERF401 # what came before the error counts
 
     await ctx.close()
-    assert {each.table for each in held} == {None, CONTACTS, INTERACTIONS}
+    assert {each.table for each in held} == {None, CONTACTS, INTERACTIONS, STAGES}
 
 
 async def test_an_erasure_clears_what_is_personal_and_leaves_the_rest(acme: Tenant, plugs: Plugs) -> None:

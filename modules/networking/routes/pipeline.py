@@ -31,7 +31,7 @@ from modules.networking.stage_queries import STAGES, TIMELINE
 from modules.networking.stage_schemas import FunnelOut, StageMove, StageOut, TimelineEntry
 from modules.networking.views import contact_out
 
-REAL = {"pattern": "^(?!0000|0001|9999)"}
+REAL = {"pattern": "^(?!0000|0001|9999)", "examples": ["2026-03-01"]}
 """The outermost years are refused: there, midnight may not exist in UTC."""
 Since = Annotated[
     date | None,
