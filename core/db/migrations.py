@@ -87,18 +87,18 @@ def comparison_of(migration_set: MigrationSet) -> dict[str, Any]:
 
 
 def head_of(migration_set: MigrationSet) -> str | None:
-    """The revision that no other follows, as the files' text has it; None where there is none.
+    """The revision that no other follows; None where there is none. Raises Alembic's error where there are several.
 
-    Raises `RuntimeError` where there are several, or a file doesn't say plainly what it is and what it follows.
+    Where the files say plainly what each is and follows, their text is enough.
     """
-    said = {path: _SAYS.search(path.read_text()) for path in migration_set.directory.glob("*.py")}
-    if unclear := [path.name for path, found in said.items() if found is None]:
-        raise RuntimeError(f"{', '.join(sorted(unclear))} of {migration_set.name}: no plain revision and down_revision")
-    follows = {found["revision"]: found["follows"] for found in said.values() if found}
-    heads = sorted(set(follows) - set(follows.values()))
-    if len(heads) > 1:
-        raise RuntimeError(f"{migration_set.name} has several last revisions: {', '.join(heads)}")
-    return heads[0] if heads else None
+    said = [_SAYS.search(path.read_text()) for path in migration_set.directory.glob("*.py")]
+    follows = {found["revision"]: found["follows"] for found in said if found}
+    heads = follows.keys() - set(follows.values())
+    if all(said) and len(heads) <= 1:
+        return next(iter(heads), None)
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
+    return ScriptDirectory.from_config(config_of(migration_set)).get_current_head()
 
 
 @asynccontextmanager

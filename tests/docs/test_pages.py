@@ -10,12 +10,13 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from msgspec import structs
 
 from core.demo import make_demo
 from core.runtime import make_runtime
 from core.settings import Settings
 from core.testing.processes import environment_of, free_port
-from core.testing.stage import Addresses, clone_template, drop_database
+from core.testing.stage import Addresses, cloned
 from tests.docs.run_page import RUN, Unclassified, blocks_of
 
 DOCS = Path(__file__).parents[2] / "docs" / "modules"
@@ -30,17 +31,21 @@ COMMANDS = {
 """What a reader's environment has on its path, beside its own Python."""
 
 
+@pytest.fixture(scope="session")
+async def demo_template(addresses: Addresses) -> AsyncGenerator[str]:
+    """The name of a database with the demo's organizations, which `plugs up` makes on a database of its own."""
+    database = f"demo_{uuid4().hex[:12]}"
+    async with cloned(addresses, database) as settings:
+        runtime = make_runtime(settings)
+        async with runtime.open_database("demo") as opened:
+            await make_demo(runtime, opened)
+        yield database
+
+
 @pytest.fixture
-async def settings_of_page(addresses: Addresses) -> AsyncGenerator[Settings]:
-    """With the demo's organizations, which `plugs up` makes on a database of its own."""
-    database = f"page_{uuid4().hex[:12]}"
-    await clone_template(addresses, database)
-    settings = addresses.settings(database=database, namespace=database, port=free_port(), log_level="info")
-    runtime = make_runtime(settings)
-    async with runtime.open_database("page") as opened:
-        await make_demo(runtime, opened)
-    yield settings
-    await drop_database(addresses, database)
+async def settings_of_page(addresses: Addresses, demo_template: str) -> AsyncGenerator[Settings]:
+    async with cloned(addresses, f"page_{uuid4().hex[:12]}", template=demo_template) as settings:
+        yield structs.replace(settings, port=free_port(), log_level="info")
 
 
 @pytest.fixture

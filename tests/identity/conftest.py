@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Iterator
 
 import pytest
-from issuing import Browser, LocalIssuer, local_issuer, provider, trusting
+from issuing import Browser, LocalIssuer, forget_issuers, local_issuer, provider, trusting
 from letterbox import Letterbox, open_letterbox
 
 from core.app import Application
@@ -29,11 +29,17 @@ def issuer(issuer_process: LocalIssuer) -> LocalIssuer:
     return issuer_process
 
 
-@pytest.fixture
-async def trustful(settings: Settings, issuer: LocalIssuer) -> AsyncGenerator[Application]:
-    """An application that lets people sign in with the issuer, and has not asked it for anything yet."""
-    async with trusting(settings, provider(issuer)) as application:
+@pytest.fixture(scope="session")
+async def trusting_application(settings: Settings, issuer_process: LocalIssuer) -> AsyncGenerator[Application]:
+    async with trusting(settings, provider(issuer_process)) as application:
         yield application
+
+
+@pytest.fixture
+def trustful(trusting_application: Application, issuer: LocalIssuer) -> Application:
+    """An application that lets people sign in with the issuer, and has not asked it for anything yet."""
+    forget_issuers(trusting_application)
+    return trusting_application
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from issuer import CLIENT_ID, CLIENT_SECRET
 from msgspec import Struct
 
 from core.app import Application, create_app
+from core.identity.oidc.issuer import Issuer
 from core.settings import Settings
 from core.testing.stage import runtime_on
 from core.testing.tenants import client_of, running
@@ -67,6 +68,14 @@ async def trusting(settings: Settings, *providers: dict[str, Any]) -> AsyncGener
     changed = msgspec.structs.replace(settings, oidc_providers=listed, outgoing_loopback=True, outgoing_seconds=SECONDS)
     async with running(create_app(runtime_on(changed))) as application:
         yield application
+
+
+def forget_issuers(application: Application) -> None:
+    """What it has read of them."""
+    sign_in = application.litestar.state.oidc
+    sign_in._issuers = {
+        issuer.provider.name: Issuer(issuer.provider, sign_in._outgoing) for issuer in sign_in._issuers.values()
+    }
 
 
 class Browser:
