@@ -5,6 +5,7 @@ from msgspec import Struct, convert
 from core.sdk import Ctx
 from modules.networking.models import Contact, ContactImport, ContactImportError, ContactInteraction
 from modules.networking.schemas import ContactOut, ImportColumn, ImportErrorOut, ImportOut, InteractionOut
+from modules.networking.services.fields import CUSTOM
 from modules.networking.services.tags import tags_of
 from modules.networking.values import ImportField
 
@@ -31,7 +32,7 @@ def interaction_out(interaction: ContactInteraction) -> InteractionOut:
 def import_out(job: ContactImport, errors: list[ContactImportError]) -> ImportOut:
     shown = [_shown(error, ImportErrorOut) for error in errors]
     columns = [
-        ImportColumn(name=name, field=ImportField(field) if field in FIELDS else None)
+        ImportColumn(name=name, field=field if field in FIELDS or field.startswith(CUSTOM) else None)
         for name, field in zip(job.columns, job.fields, strict=False)
     ]
     return _shown(job, ImportOut, errors=shown, columns=columns)

@@ -6,12 +6,14 @@ here, so the two agree although one of them writes nothing.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
 
 from core.sdk import FieldError, new_id
+from modules.networking.field_values import required_error
 from modules.networking.importing.rows import Row
 from modules.networking.keys import Key, keys_of
 from modules.networking.schemas import MAX_EMAILS
@@ -47,10 +49,19 @@ class Decision(Struct, kw_only=True):
 class Planner:
     """Decides row by row, in the file's order."""
 
-    def __init__(self, *, mode: ImportMode, match_key: MatchKey, duplicates: DuplicatePolicy) -> None:
+    def __init__(
+        self,
+        *,
+        mode: ImportMode,
+        match_key: MatchKey,
+        duplicates: DuplicatePolicy,
+        required: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """`required` are the keys of custom fields that a new contact must have, and what the file calls them."""
         self.mode = mode
         self.match_key = match_key
         self.duplicates = duplicates
+        self.required = required
         self.read_only: set[UUID] = set()
         """Contacts that whoever started the import may see and not change."""
         self.created: set[UUID] = set()
@@ -79,15 +90,21 @@ class Planner:
         decision = self._decide(row, matches)
         if decision.outcome in WRITTEN and self._brings_back(row, matches):
             return Decision(row=row, outcome=RowOutcome.SKIPPED, code=ERASED_PERSON)
-        if decision.outcome is RowOutcome.CREATED and "first_name" not in row.values:
-            missing = FieldError(field=name_column, code="required", message="This field is required")
-            return Decision(row=row, outcome=RowOutcome.FAILED, code="invalid", errors=[missing])
+        if decision.outcome is RowOutcome.CREATED and (lacking := self._lacking(row, name_column)):
+            return Decision(row=row, outcome=RowOutcome.FAILED, code="invalid", errors=lacking)
         if decision.outcome is RowOutcome.CREATED:
             decision.contact_id = new_id()
             self.created.add(decision.contact_id)
         if decision.contact_id and decision.outcome in WRITTEN:
             self._remember(decision.contact_id, row, stored.get(decision.contact_id, {}))
         return decision
+
+    def _lacking(self, row: Row, name_column: str) -> list[FieldError]:
+        """What a new contact must have and the row has not."""
+        names = [] if "first_name" in row.values else [name_column]
+        own = row.values.get("custom", {})
+        names += [name for key, name in self.required.items() if key not in own]
+        return [required_error(name) for name in names]
 
     def _brings_back(self, row: Row, matches: Mapping[Key, list[Match]]) -> bool:
         """Whether the row has what identified somebody who was erased, and no contact has it now."""
@@ -159,6 +176,8 @@ def updated(stored: Values, said: Values) -> Values:
         others = [*stored["additional_emails"], stored["email"], *said.get("additional_emails", ())]
         kept = [address for address in dict.fromkeys(others) if address and address != said["email"]]
         values["additional_emails"] = kept[: MAX_EMAILS - 1]
+    if "custom" in said:
+        values["custom"] = stored["custom"] | said["custom"]
     if Consent.WITHDRAWN in {stored["marketing_consent"], said.get("marketing_consent")}:
         values["marketing_consent"] = Consent.WITHDRAWN
     return values

@@ -19,6 +19,8 @@ from modules.networking.services.imports import find_import
 from modules.networking.values import ImportState, RevertOutcome, RowOutcome
 
 BATCH_CONTACTS = 500
+LATER_COLUMNS: writing.Values = {"custom": {}}
+"""What a contact had in columns that were not there yet when an older version remembered it."""
 
 
 async def revert_import(ctx: Ctx, import_id: UUID) -> None:
@@ -103,7 +105,8 @@ async def _put_back(ctx: Ctx, rows: Sequence[Any]) -> None:
             .where(Contact.organization_id == ctx.organization_id, Contact.id.in_(made))
             .execution_options(synchronize_session=False)
         )
-    await writing.update_contacts(ctx, {row.contact_id: row.before for row in rows if not row.created})
+    before = {row.contact_id: LATER_COLUMNS | row.before for row in rows if not row.created}
+    await writing.update_contacts(ctx, before)
 
 
 async def _tell(ctx: Ctx, job: ContactImport, ids: Sequence[UUID], kept: set[UUID]) -> None:

@@ -3,10 +3,12 @@
 from modules.networking.routes.connections import CONNECTION_ROUTES
 from modules.networking.routes.contacts import CONTACT_ROUTES
 from modules.networking.routes.duplicates import DUPLICATE_ROUTES
+from modules.networking.routes.fields import FIELD_ROUTES
 from modules.networking.routes.imports import IMPORT_ROUTES
 from modules.networking.routes.interactions import INTERACTION_ROUTES
 from modules.networking.routes.matching import MATCHING_ROUTES
 from modules.networking.routes.merging import MERGE_ROUTES
+from modules.networking.routes.saved_views import SAVED_VIEW_ROUTES
 from modules.networking.routes.scores import SCORE_ROUTES
 from modules.networking.routes.sharing import SHARING_ROUTES
 from modules.networking.routes.tags import TAG_ROUTES
@@ -22,4 +24,6 @@ ROUTES = (
     *MATCHING_ROUTES,
     *SHARING_ROUTES,
     *TAG_ROUTES,
+    *FIELD_ROUTES,
+    *SAVED_VIEW_ROUTES,
 )

@@ -12,6 +12,7 @@ from modules.networking.keys import keys_of, linkedin_key, phone_key
 from modules.networking.models import Contact
 from modules.networking.schemas import ContactIn, ContactPatch
 from modules.networking.services.duplicates import refuse_duplicates
+from modules.networking.services.fields import CUSTOM, custom_values
 from modules.networking.visibility import check_governed, check_rights, contacts_with_rights
 
 RENAMED = {"metadata": "metadata_"}
@@ -52,6 +53,7 @@ async def create_contact(ctx: Ctx, data: ContactIn, *, allow_duplicate: bool = F
     values = await identified(ctx, stored(data))
     if not allow_duplicate:
         await refuse_duplicates(ctx, keys_of(values))
+    values["custom"] = await custom_values(ctx, values["custom"], stored={}, is_new=True)
     contact = Contact(**values, owner_id=ctx.user_id, created_by=ctx.user_id, updated_by=ctx.user_id)
     ctx.db.add(contact)
     await ctx.db.flush()
@@ -86,10 +88,13 @@ async def update_contact(
     contact = await find_contact(ctx, contact_id, to_change=True)
     check_if_match(if_match, contact.version)
     values = await identified(ctx, stored(data))
+    if "custom" in values:
+        values["custom"] = await custom_values(ctx, values["custom"], stored=contact.custom)
     known = set(keys_of(_identity(contact)))
     changed = [name for name, value in values.items() if getattr(contact, name) != value]
     if "visibility" in changed:
         check_governed(ctx, contact)
+    fields = _told(contact, values, changed)
     for name in changed:
         setattr(contact, name, values[name])
     if not changed:
@@ -99,9 +104,17 @@ async def update_contact(
             await refuse_duplicates(ctx, set(keys_of(_identity(contact))) - known, besides=contact.id)
     contact.updated_by = ctx.user_id
     await ctx.db.flush()
-    fields = [name.rstrip("_") for name in changed if name not in {"phone_e164", "linkedin_key"}]
     ctx.emit(ContactUpdated(contact_id=contact.id, changed=fields))
     return contact
+
+
+def _told(contact: Contact, values: dict[str, Any], changed: list[str]) -> list[str]:
+    """What events call the columns that change, and each custom field by itself."""
+    fields = [name.rstrip("_") for name in changed if name not in {"phone_e164", "linkedin_key", "custom"}]
+    if "custom" in changed:
+        before, after = contact.custom, values["custom"]
+        fields += [CUSTOM + key for key in sorted({*before, *after}) if before.get(key) != after.get(key)]
+    return fields
 
 
 def _identity(contact: Contact) -> dict[str, Any]:
