@@ -9,16 +9,16 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from core.sdk import NO_NUL, NO_NUL_TITLE, OptionalText, PlainInteger, PlainNumber, ShortText
 from modules.networking.values import FieldKind, ImportField
 
-MAX_FIELDS = 100
+MAX_FIELDS = 200
 """Of an organization, the archived ones included."""
 MAX_OPTIONS = 200
 MAX_FILTERS = 20
-KEY = "[a-z][a-z0-9_]{0,49}"
+KEY = "[a-z][a-z0-9_-]{0,49}"
 
 type FieldKey = Annotated[
     str,
     Meta(
-        title="a key of small letters, digits and _, such as account_tier",
+        title="a key of small letters, digits, _ and -, such as account_tier",
         pattern=f"^{KEY}$(?!\\n)",
         examples=["account_tier"],
     ),

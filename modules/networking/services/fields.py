@@ -28,7 +28,7 @@ type Fields = dict[str, Field]
 
 
 async def create_field(ctx: Ctx, data: FieldIn) -> CustomField:
-    """Raises `Conflict`: `field-exists` where another has the key or the label, `too-many-fields` beyond a hundred."""
+    """Raises `Conflict`: `field-exists` where another has the key or label, `too-many-fields` beyond `MAX_FIELDS`."""
     label_key = _label_key(data.label)
     await lock(ctx, "fields", "new")
     known = await _own(ctx)
