@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test bench lint format lock clean
+.PHONY: help install run test bench profile lint format lock clean
 
 help:  ## Show this help.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,11 @@ $(PEERS): tests/bench/peers/requirements.lock
 
 bench: $(READY) $(PEERS)  ## Measure against the floor and the seed stack; writes docs/performance.*
 	@PYTHONPATH=. $(BIN)/python -m tests.bench $(ARGS)
+
+ROUTE ?= /api/v1/networking/contacts?limit=20
+
+profile: $(READY) $(PEERS)  ## Sample where the time of ROUTE goes, under load.
+	@PYTHONPATH=. $(BIN)/python -m tests.bench.profile '$(ROUTE)' $(ARGS)
 
 lint: $(READY)  ## Check style, types and boundaries.
 	$(BIN)/ruff check .

@@ -12,6 +12,7 @@ from uuid import UUID
 import asyncpg
 from sqlalchemy import event, func, select
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.pool import AsyncAdaptedQueuePool, Pool
@@ -130,15 +131,21 @@ def _engine(url: str, *, role: str, name: str, size: int) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=POOL_SECONDS,
         pool_recycle=1800,
-        pool_pre_ping=True,
     )
-    event.listen(engine.sync_engine.pool, "checkout", _forget_tenant)
+    event.listen(engine.sync_engine.pool, "checkout", _hand_out)
     return engine
 
 
-def _forget_tenant(dbapi_connection: Any, _record: Any, _proxy: Pool) -> None:
-    """A connection leaves the pool without a tenant: what its last borrower set must not reach the next."""
-    cast("TenantConnection", dbapi_connection.driver_connection).enter(None)
+def _hand_out(dbapi_connection: Any, _record: Any, _proxy: Pool) -> None:
+    """A connection leaves the pool without a tenant: what its last borrower set must not reach the next.
+
+    One that the server has closed is replaced. To ask the server each time whether it is there would cost a transaction
+    of its own; one that has gone without a word is found out by the time limits.
+    """
+    connection = cast("TenantConnection", dbapi_connection.driver_connection)
+    if connection.is_closed():
+        raise DisconnectionError("the server has closed this connection")
+    connection.enter(None)
 
 
 async def act_as(system: AsyncSession, user_id: UUID) -> None:

@@ -30,7 +30,6 @@ from sqlalchemy import (
     ColumnElement,
     FromClause,
     Integer,
-    Table,
     Text,
     and_,
     bindparam,
@@ -44,7 +43,7 @@ from sqlalchemy import cast as sql_cast
 from sqlalchemy.orm import InstrumentedAttribute, Mapped
 
 from core.db.models import TenantRow
-from core.db.reads import Read, Reads, mine
+from core.db.reads import Read, Reads, Row, mine
 from core.errors import FieldError, Invalid
 
 MAX_LIMIT = 200
@@ -110,7 +109,7 @@ class PlatformRow(Protocol):
 
 
 def _own(model: type[TenantRow] | type[PlatformRow]) -> tuple[ColumnElement[bool], ...]:
-    is_tenants = cast("Table", model.__table__).info.get("tenant")
+    is_tenants = getattr(model.__table__, "info", {}).get("tenant")  # a query has none
     return (mine(cast("type[TenantRow]", model)),) if is_tenants else ()
 
 
@@ -142,6 +141,7 @@ class ListQuery:
         self._filters = dict(filters or {})
         self._besides = frozenset(besides)
         self._compile = lru_cache(maxsize=512)(self._compile_shape)
+        self._row: Read | None = None
 
     async def page(
         self,
@@ -174,6 +174,16 @@ class ListQuery:
             rows.pop()
             token = b'"%s"' % self._seal(signer, tenant, sort, fingerprint, rows[-1]).encode()
         return b'{"items":[%s],"next_cursor":%s}' % (",".join(rows).encode(), token)
+
+    async def row(self, reads: Reads, row_id: UUID, values: Mapping[str, Any]) -> Row | None:
+        """The row of this id, with the list's columns; None where the list has no such row. `values` are `besides`."""
+        found = await reads.rows(self.read_row(), row_id=row_id, **values)
+        return found[0] if found else None
+
+    def read_row(self) -> Read:
+        if self._row is None:
+            self._row = Read(select(*self._columns).where(*self._where, self._id == bindparam("row_id")))
+        return self._row
 
     def _seal(self, signer: CursorSigner, tenant: bytes, sort: str, fingerprint: str, last_row: str) -> str:
         last: dict[str, Any] = msgspec.json.decode(last_row)

@@ -16,7 +16,7 @@ from structlog.typing import FilteringBoundLogger
 from core import clock
 from core.db.database import Database, TenantSession
 from core.db.pages import DEFAULT_LIMIT, CursorSigner, ListQuery
-from core.db.reads import TENANT, Read, ReadLane
+from core.db.reads import TENANT, Read, ReadLane, Row
 from core.db.tenancy import Acting, TenantContext
 from core.ids import new_id
 from core.principal import Principal
@@ -127,6 +127,13 @@ class Ctx:
             cursor=cursor,
             filters=filters,
         )
+
+    async def row(self, query: ListQuery, row_id: UUID, /, **values: Any) -> Row | None:
+        """One row of a list by its id, with the list's columns; None where the list has no such row.
+
+        `values` are what the list takes beside its filters.
+        """
+        return await query.row(self.reads, row_id, values)
 
     def emit(self, event: Event) -> None:
         """Record that something happened. It reaches every subscriber if, and only if, this transaction commits."""

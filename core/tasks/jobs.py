@@ -9,20 +9,21 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
-from typing import Any
-from uuid import UUID, uuid4
+from typing import Any, cast
+from uuid import UUID
 
 import msgspec
 import structlog
 from msgspec import Struct
-from sqlalchemy import Update, func, or_, select, update
+from sqlalchemy import Float, Table, Update, bindparam, func, update
 
 from core.db.database import Database
 from core.db.pages import CursorSigner
 from core.db.tenancy import acting
 from core.principal import Principal, PrincipalKind
+from core.tasks.claims import SECOND, ClaimedJob, Claims
 from core.tasks.context import Ctx
-from core.tasks.holding import is_closed, is_on, lock_modules, stays_closed
+from core.tasks.holding import is_on, lock_modules, stays_closed
 from core.tasks.models import MAX_ATTEMPTS, OutboxJob
 from core.tasks.registry import TaskRegistry
 from core.toggles.states import ModuleStates
@@ -32,6 +33,22 @@ log = structlog.get_logger()
 RETRY_SECONDS = (1, 5, 30, 120, 600, 3600)
 """Patience between attempts of a job that raises; the last value repeats."""
 ERROR_LENGTH = 2000
+
+
+_TABLE = cast("Table", OutboxJob.__table__)
+_OWN = (
+    update(_TABLE)
+    .where(
+        _TABLE.c.organization_id == bindparam("job_organization"),
+        _TABLE.c.id == bindparam("job_id"),
+        _TABLE.c.lease == bindparam("job_lease"),
+        _TABLE.c.done_at.is_(None),
+    )
+    .returning(_TABLE.c.held_at)
+)
+_DONE = _OWN.values(done_at=func.now(), leased_until=None, lease=None, last_error=None)
+_LONGER = _OWN.values(leased_until=func.now() + SECOND * bindparam("lease_seconds", type_=Float()))
+"""Made once: each job runs one of these at least."""
 
 
 class LeaseLost(Exception):
@@ -55,7 +72,7 @@ class _Origin(Struct, frozen=True):
 class JobCtx(Ctx):
     """A `Ctx` whose commits carry the job's lease."""
 
-    def __init__(self, *, job: OutboxJob, lease: UUID, lease_seconds: float, **kwargs: Any) -> None:
+    def __init__(self, *, job: ClaimedJob, lease_seconds: float, **kwargs: Any) -> None:
         origin = msgspec.convert(job.origin, _Origin)
         principal = Principal(
             kind=PrincipalKind.JOB,
@@ -73,38 +90,26 @@ class JobCtx(Ctx):
             **kwargs,
         )
         self._job = job
-        self._lease = lease
         self._lease_seconds = lease_seconds
 
     async def checkpoint(self) -> None:
-        held = await self._guard(leased_until=func.now() + timedelta(seconds=self._lease_seconds))
+        held = await self._guard(_LONGER, lease_seconds=self._lease_seconds)
         await self.db.commit()
         if held:
             raise JobHeld(str(self._job.id))
 
     async def finish(self) -> None:
-        await self._guard(done_at=func.now(), leased_until=None, lease=None, last_error=None)
+        await self._guard(_DONE)
         await self.db.commit()
 
-    async def _guard(self, **values: Any) -> bool:
+    async def _guard(self, statement: Any, **values: Any) -> bool:
         """Update the job's row if the lease is ours. The row lock is held until the commit that follows.
 
         Returns whether the job was told to wait meanwhile.
         """
         await self.db.flush()
-        result = await self.db.execute(
-            update(OutboxJob)
-            .where(
-                OutboxJob.organization_id == self._job.organization_id,
-                OutboxJob.id == self._job.id,
-                OutboxJob.lease == self._lease,
-                OutboxJob.done_at.is_(None),
-            )
-            .values(**values)
-            .returning(OutboxJob.held_at)
-            .execution_options(synchronize_session=False)
-        )
-        row = result.first()
+        job = {"job_organization": self._job.organization_id, "job_id": self._job.id, "job_lease": self._job.lease}
+        row = (await self.db.execute(statement, job | values)).first()
         if row is None:
             raise LeaseLost(str(self._job.id))
         return row.held_at is not None
@@ -130,14 +135,13 @@ class JobRunner:
         self._cursors = cursors
         self._modules = modules
         self._lease_seconds = lease_seconds
+        self._claims = Claims(database, registry, lease_seconds=lease_seconds)
 
     async def run(self, organization_id: UUID, job_id: UUID) -> None:
         """Run the job if it is still to be done and nobody else holds it. Never raises for what the actor does."""
-        lease = uuid4()
-        claimed = await self._claim(organization_id, job_id, lease)
-        if claimed is None:
+        job = await self._claims.take(organization_id, job_id)
+        if job is None:
             return
-        job, closed = claimed
         bound = structlog.contextvars.bound_contextvars(
             correlation_id=job.correlation_id,
             organization_id=str(job.organization_id),
@@ -146,16 +150,15 @@ class JobRunner:
             job_id=str(job.id),
         )
         with bound:
-            if (closed and await self._waits_for_opening(job, lease)) or await self._is_held_back(job, lease):
+            if (job.is_closed and await self._waits_for_opening(job)) or await self._is_held_back(job):
                 log.info("job.held")
             else:
-                await self._run_claimed(job, lease)
+                await self._run_claimed(job)
 
-    async def _run_claimed(self, job: OutboxJob, lease: UUID) -> None:
+    async def _run_claimed(self, job: ClaimedJob) -> None:
         actor = self._registry.actors[job.actor]
         ctx = JobCtx(
             job=job,
-            lease=lease,
             lease_seconds=self._lease_seconds,
             database=self._database,
             registry=self._registry,
@@ -164,7 +167,7 @@ class JobRunner:
             providers=self._providers,
         )
         try:
-            async with self._heartbeat(job, lease):
+            async with self._heartbeat(job):
                 arguments = msgspec.convert(job.arguments, actor.arguments)
                 with acting(ctx.acting):
                     await actor.function(ctx, **{f: getattr(arguments, f) for f in actor.arguments.__struct_fields__})
@@ -173,63 +176,23 @@ class JobRunner:
         except LeaseLost:
             log.warning("job.lease_lost")
         except JobHeld:
-            await self._put_down(job, lease)
+            await self._put_down(job)
             log.info("job.held")
         except Exception as error:
             await ctx.rollback()
-            await self._give_back(job, lease, error)
+            await self._give_back(job, error)
         finally:
             await ctx.close()
 
-    async def _claim(self, organization_id: UUID, job_id: UUID, lease: UUID) -> tuple[OutboxJob, bool] | None:
-        """Take the job; tells as well whether its organization is closed. It stays due beneath the lease, so that one
-        whose worker dies is sent again at the lease's end.
-
-        One that waits for its next attempt has not been sent since the last: a delivery left over from before is no
-        reason to lose patience.
-        """
-        free = or_(OutboxJob.leased_until.is_(None), OutboxJob.leased_until < func.now())
-        called = or_(OutboxJob.sends > 0, OutboxJob.not_before <= func.now())
-        locked = (
-            select(OutboxJob.organization_id, OutboxJob.id)
-            .where(
-                OutboxJob.organization_id == organization_id,
-                OutboxJob.id == job_id,
-                OutboxJob.done_at.is_(None),
-                OutboxJob.parked_at.is_(None),
-                OutboxJob.held_at.is_(None),
-                OutboxJob.actor.in_(list(self._registry.actors)),
-                free,
-                called,
-            )
-            .with_for_update(skip_locked=True)
-            .cte("locked")
-        )
-        statement = (
-            update(OutboxJob)
-            .where(OutboxJob.organization_id == locked.c.organization_id, OutboxJob.id == locked.c.id)
-            .values(
-                lease=lease,
-                leased_until=func.now() + timedelta(seconds=self._lease_seconds),
-                attempts=OutboxJob.attempts + 1,
-                sends=0,
-                not_before=func.now(),
-            )
-            .returning(OutboxJob, is_closed(OutboxJob.organization_id))
-        )
-        async with self._database.system() as system:
-            found = (await system.execute(statement)).one_or_none()
-        return None if found is None else (found[0], found[1])
-
-    async def _waits_for_opening(self, job: OutboxJob, lease: UUID) -> bool:
+    async def _waits_for_opening(self, job: ClaimedJob) -> bool:
         """Put the job aside unless its organization was opened this moment: whoever opens it lets all go that wait."""
         async with self._database.system() as system:
             if not await stays_closed(system, job.organization_id):
                 return False
-            await system.execute(_put_down(job, lease).values(held_at=func.now()))
+            await system.execute(_put_down(job).values(held_at=func.now()))
         return True
 
-    async def _is_held_back(self, job: OutboxJob, lease: UUID) -> bool:
+    async def _is_held_back(self, job: ClaimedJob) -> bool:
         """Whether the job's module is off for its organization; then it waits until the module is on again.
 
         What this process knows may be a moment old, so it looks again under the lock that whoever switches takes: a
@@ -243,15 +206,15 @@ class JobRunner:
             if await is_on(system, job.organization_id, module):
                 self._modules.forget(str(job.organization_id))
                 return False
-            await system.execute(_put_down(job, lease).values(held_at=func.now()))
+            await system.execute(_put_down(job).values(held_at=func.now()))
         return True
 
-    async def _put_down(self, job: OutboxJob, lease: UUID) -> None:
+    async def _put_down(self, job: ClaimedJob) -> None:
         async with self._database.system() as system:
-            await system.execute(_put_down(job, lease))
+            await system.execute(_put_down(job))
 
     @asynccontextmanager
-    async def _heartbeat(self, job: OutboxJob, lease: UUID) -> AsyncGenerator[None]:
+    async def _heartbeat(self, job: ClaimedJob) -> AsyncGenerator[None]:
         """Keep the lease alive while the work goes on, from a connection of its own."""
 
         async def beat() -> None:
@@ -264,7 +227,7 @@ class JobRunner:
                             .where(
                                 OutboxJob.organization_id == job.organization_id,
                                 OutboxJob.id == job.id,
-                                OutboxJob.lease == lease,
+                                OutboxJob.lease == job.lease,
                             )
                             .values(leased_until=func.now() + timedelta(seconds=self._lease_seconds))
                         )
@@ -279,7 +242,7 @@ class JobRunner:
             with suppress(asyncio.CancelledError):
                 await task
 
-    async def _give_back(self, job: OutboxJob, lease: UUID, error: Exception) -> None:
+    async def _give_back(self, job: ClaimedJob, error: Exception) -> None:
         """Have the job tried again later, or park it where it has failed often enough."""
         park = job.attempts >= MAX_ATTEMPTS
         log.error("job.failed", attempts=job.attempts, parked=park, exc_info=error)
@@ -290,7 +253,7 @@ class JobRunner:
                 .where(
                     OutboxJob.organization_id == job.organization_id,
                     OutboxJob.id == job.id,
-                    OutboxJob.lease == lease,
+                    OutboxJob.lease == job.lease,
                     OutboxJob.done_at.is_(None),
                 )
                 .values(
@@ -304,14 +267,14 @@ class JobRunner:
             )
 
 
-def _put_down(job: OutboxJob, lease: UUID) -> Update:
+def _put_down(job: ClaimedJob) -> Update:
     """Give the lease back without having failed: this run doesn't count as an attempt."""
     return (
         update(OutboxJob)
         .where(
             OutboxJob.organization_id == job.organization_id,
             OutboxJob.id == job.id,
-            OutboxJob.lease == lease,
+            OutboxJob.lease == job.lease,
             OutboxJob.done_at.is_(None),
         )
         .values(lease=None, leased_until=None, attempts=OutboxJob.attempts - 1)

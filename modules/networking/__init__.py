@@ -16,6 +16,7 @@ module = Module(
         contract.ContactUpdated,
         contract.ContactDeleted,
         contract.ContactRestored,
+        contract.ContactStageChanged,
         contract.ContactsMerged,
         contract.ContactsUnmerged,
         contract.InteractionLogged,

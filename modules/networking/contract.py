@@ -46,6 +46,16 @@ class ContactsUnmerged(Event, frozen=True, kw_only=True):
     restored_id: UUID
 
 
+class ContactStageChanged(Event, frozen=True, kw_only=True):
+    """Emitted for a contact that a person moves, not for each row of an import: see `ContactsImported`."""
+
+    type = "networking.contact_stage_changed"
+    contact_id: UUID
+    from_stage: str
+    to_stage: str
+    is_step_back: bool
+
+
 class InteractionLogged(Event, frozen=True, kw_only=True):
     type = "networking.interaction_logged"
     interaction_id: UUID

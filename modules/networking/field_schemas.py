@@ -12,7 +12,6 @@ from modules.networking.values import FieldKind, ImportField
 MAX_FIELDS = 200
 """Of an organization, the archived ones included."""
 MAX_OPTIONS = 200
-MAX_FILTERS = 20
 KEY = "[a-z][a-z0-9_-]{0,49}"
 
 type FieldKey = Annotated[
@@ -52,14 +51,10 @@ type CustomValues = Annotated[
 No pattern here: msgspec 0.22 frees a pattern's memory twice where text that has one and a list are sides of one union.
 `field_values` knows each value's kind and judges it by that.
 """
+CUSTOM_FILTER_TITLE = "a custom field's key, a colon and a value, such as account_tier:Gold"
+CUSTOM_FILTER = f"^{KEY}:[^\\u0000]+$(?!\\n)"
 type CustomFilter = Annotated[
-    str,
-    Meta(
-        title="a custom field's key, a colon and a value, such as account_tier:Gold",
-        max_length=300,
-        pattern=f"^{KEY}:[^\\u0000]+$(?!\\n)",
-        examples=["account_tier:Gold"],
-    ),
+    str, Meta(title=CUSTOM_FILTER_TITLE, max_length=300, pattern=CUSTOM_FILTER, examples=["account_tier:Gold"])
 ]
 type ColumnField = Annotated[
     str,

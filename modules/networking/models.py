@@ -187,6 +187,8 @@ class ContactMerge(TenantModel, schema=SCHEMA):
     """Who had changed the merged contact last, and when."""
     interaction_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid), default=list, server_default="{}")
     """Interactions that moved to the survivor."""
+    stages: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default=text("'{}'"))
+    """What became of the two histories of stages: see `services.stages.Carried`."""
     tag_ids: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid), default=list, server_default="{}")
     """Tags that the survivor got by it."""
     undo_until: Mapped[datetime]

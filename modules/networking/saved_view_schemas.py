@@ -7,7 +7,7 @@ from uuid import UUID
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from core.sdk import NO_NUL, NO_NUL_TITLE, ShortText
-from modules.networking.field_schemas import KEY, MAX_FILTERS, CustomFilter
+from modules.networking.field_schemas import KEY, CustomFilter
 from modules.networking.tag_schemas import TagName
 from modules.networking.values import ContactStatus, ContactType, Priority
 
@@ -46,7 +46,7 @@ class ViewFilters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     owner_id: UUID | None = None
     tag: TagName | None = None
     """It stays the same tag when that is renamed, or merged into another."""
-    custom: Annotated[list[CustomFilter], Meta(min_length=1, max_length=MAX_FILTERS)] | None = None
+    custom: CustomFilter | None = None
     q: Annotated[str, Meta(title=NO_NUL_TITLE, min_length=1, max_length=200, pattern=NO_NUL)] | None = None
 
 

@@ -52,6 +52,17 @@ type Metadata = Annotated[
 """Values of the client's own: flat, so that they can be filtered, exported and shown."""
 
 
+type StageReason = Annotated[
+    str,
+    Meta(
+        title="a reason",
+        min_length=1,
+        max_length=500,
+        pattern=r"^[^\u0000]*[^\u0000-\u0020][^\u0000]*$(?!\n)",
+        examples=["Left the company"],
+    ),
+]
+"""More than blanks."""
 type Emails = Annotated[list[Email], Meta(max_length=MAX_EMAILS - 1)]
 
 
@@ -109,6 +120,8 @@ class ContactPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     metadata: Metadata | UnsetType = UNSET
     custom: CustomValues | UnsetType = UNSET
     """What isn't named stays; null takes a value away."""
+    stage_reason: StageReason | UnsetType = UNSET
+    """Why `contact_type` goes back to an earlier stage."""
 
 
 class ContactOut(Struct, frozen=True, kw_only=True):
@@ -347,7 +360,8 @@ class ImportRowOut(Struct, frozen=True, kw_only=True):
     line: int
     outcome: RowOutcome
     code: str | None
-    """Why it was skipped or failed: `duplicate`, `in-trash`, `no-match`, `no-key`, `ambiguous`, `invalid`."""
+    """Why it was skipped or failed: `duplicate`, `in-trash`, `no-match`, `no-key`, `ambiguous`, `invalid`,
+    `stage-not-allowed`."""
     contact_id: UUID | None
     """The contact that it made or changed, or that stood in its way."""
 

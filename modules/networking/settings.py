@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from modules.networking.matching import Weights
+from modules.networking.pipeline import PipelineRules
 
 type Days = Annotated[int, Meta(ge=0, le=3650)]
 
@@ -25,3 +26,5 @@ class NetworkingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     """How many days before a scheduled interaction somebody is reminded of it."""
     reminder_hour: Annotated[int, Meta(ge=0, le=23)] = 9
     """At which hour of that day, in the organization's time zone."""
+    pipeline: PipelineRules = PipelineRules()
+    """From which stage a contact may go to which, and what each stage takes."""

@@ -136,6 +136,17 @@ class DuplicateReason(StrEnum):
     SIMILAR_COMPANY = "similar-company"
 
 
+class StageSource(StrEnum):
+    """What brought a contact to a stage."""
+
+    API = "api"
+    IMPORT = "import"
+    REVERT = "revert"
+    MERGE = "merge"
+    BACKFILL = "backfill"
+    """It was there before stages were written down: since when is not known, but not before it was created."""
+
+
 class MergeField(StrEnum):
     """What can be chosen from either side of a merge. Addresses are kept all, consent is the stricter one."""
 
@@ -212,6 +223,8 @@ class ImportField(StrEnum):
     MARKETING_CONSENT = "marketing_consent"
     OPTED_OUT = "opted_out"
     """Yes means that consent is withdrawn; anything else says nothing."""
+    STAGE_REASON = "stage_reason"
+    """Why a contact goes back to an earlier stage."""
 
 
 class ConnectionState(StrEnum):

@@ -1,8 +1,10 @@
 """Rows as their response Structs."""
 
-from msgspec import Struct, convert
+from typing import Any
 
-from core.sdk import Ctx
+from msgspec import Raw, Struct, convert
+
+from core.sdk import Ctx, Row
 from modules.networking.models import Contact, ContactImport, ContactImportError, ContactInteraction
 from modules.networking.schemas import ContactOut, ImportColumn, ImportErrorOut, ImportOut, InteractionOut
 from modules.networking.services.fields import CUSTOM
@@ -19,6 +21,14 @@ def _shown[T: Struct](row: object, kind: type[T], **others: object) -> T:
     names = [name for name in kind.__struct_fields__ if name not in others and name not in OF_LISTS]
     values = {name: getattr(row, "metadata_" if name == "metadata" else name) for name in names}
     return convert(values | others, kind)
+
+
+def contact_of(row: Row) -> ContactOut:
+    """As the list has it. The database vouches for the types, and its JSON is JSON already."""
+    values: dict[str, Any] = dict(row.items())
+    for name in ("metadata", "custom"):
+        values[name] = Raw(row[name].encode())
+    return ContactOut(**values)
 
 
 async def contact_out(ctx: Ctx, contact: Contact) -> ContactOut:

@@ -29,6 +29,7 @@ UNAUDITED = {
     "networking.contact_import_chunks",
     "networking.contact_import_rows",
     "networking.contact_scores",
+    "networking.contact_stages",
     "networking.duplicate_pairs",
     "networking.erased_keys",
     "networking.score_runs",

@@ -62,6 +62,7 @@ def measure(options: Options) -> list[Row]:
         (standing.MEMORY, standing.measure_memory),
         (background.IMPORT, background.measure_import),
         (background.JOBS, background.measure_jobs),
+        (background.SCORES, background.measure_scores),
         (standing.GROWTH, standing.measure_growth),
     ]
     with open_site() as site:

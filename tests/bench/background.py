@@ -19,6 +19,7 @@ from tests.bench.site import HERE, PEERS_PYTHON, ROOT, Site
 
 IMPORT = "import 100,000 rows"
 JOBS = "outbox to actor"
+SCORES = "recompute the lead scores of a tenant"
 ROWS, MANY_JOBS = 100_000, 5_000
 SEED_ROWS = 10_000
 """The seed stack gets a tenth of the file: its rate is the same, and nobody waits."""
@@ -29,6 +30,9 @@ INSERT INTO networking.contacts (organization_id, id, first_name, last_name, ema
     contact_type, status, priority)
 SELECT $1, uuidv7(), r.*, 'target', 'new_client', 'medium'
 FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[]) AS r
+"""
+WRITE_SCORES = """
+UPDATE networking.contacts SET lead_score = lead_score + 1 WHERE organization_id = $1 AND NOT is_deleted RETURNING id
 """
 WAITING_JOBS = """
 INSERT INTO core.outbox (organization_id, id, actor, queue, arguments, correlation_id, created_at, not_before)
@@ -85,14 +89,18 @@ async def _import(site: Site, port: int, content: bytes) -> float:
         files = {"file": ("contacts.csv", content, "text/csv")}
         answer = (await client.post("/api/v1/networking/imports", files=files)).raise_for_status()
 
-        async def is_done() -> bool:
-            told = (await client.get(answer.headers["location"])).raise_for_status().json()
-            if told["state"] == "failed":
-                raise RuntimeError(f"the import failed: {told}")
-            return told["state"] == "done"
-
-        await until(is_done, within=PATIENCE_SECONDS, every=0.1)
+        await _done(client, answer.headers["location"])
         return time.perf_counter() - started
+
+
+async def _done(client: httpx.AsyncClient, url: str) -> None:
+    async def is_done() -> bool:
+        told = (await client.get(url)).raise_for_status().json()
+        if told["state"] == "failed":
+            raise RuntimeError(f"it failed: {told}")
+        return told["state"] == "done"
+
+    await until(is_done, within=PATIENCE_SECONDS, every=0.1)
 
 
 async def _insert(site: Site, content: bytes) -> float:
@@ -109,6 +117,30 @@ def _seconds_of(command: list[str], site: Site, peer: str) -> float:
         command, env=site.peer_environment(peer), cwd=ROOT, stdout=subprocess.PIPE, check=True, timeout=PATIENCE_SECONDS
     )
     return float(done.stdout.split()[-1])
+
+
+def measure_scores(site: Site) -> Row:
+    """A tenant's contacts by the rules of the house, against one UPDATE that writes as many scores without a reason."""
+    with site.serve("ours") as server, worker(site):
+        asyncio.run(site.sign_in(server.port, 1))
+        ours = asyncio.run(_recompute(site, server.port))
+    count, floor = asyncio.run(_write_scores(site))
+    return Row(work=SCORES, unit="contacts/s", goal=Goal(), ours=[count / ours], floor=[count / floor])
+
+
+async def _recompute(site: Site, port: int) -> float:
+    headers = {"authorization": f"Bearer {site.tenants[0].token}"}
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60) as client:
+        started = time.perf_counter()
+        run = (await client.post("/api/v1/networking/score-runs")).raise_for_status().json()
+        await _done(client, f"/api/v1/networking/score-runs/{run['id']}")
+        return time.perf_counter() - started
+
+
+async def _write_scores(site: Site) -> tuple[int, float]:
+    started = time.perf_counter()
+    rows = await site.query(WRITE_SCORES, site.tenants[0].id)
+    return len(rows), time.perf_counter() - started
 
 
 def measure_jobs(site: Site) -> Row:

@@ -29,7 +29,7 @@ from core.testing.processes import PLUGS, environment_of, free_port
 from core.testing.stage import UNHURRIED
 from core.testing.tenants import PASSWORD, password_hash
 from core.testing.waiting import until
-from modules.networking.queries import CONTACT, CONTACT_COLUMNS, CONTACTS
+from modules.networking.queries import CONTACT_COLUMNS, CONTACTS, FOUND_CONTACTS
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -162,8 +162,8 @@ class Site:
         """Our own SQL, for the floor."""
         shapes = {
             "list": CONTACTS._compile("-created_at", (), "start"),
-            "search": CONTACTS._compile("-created_at", ("q", "status"), "start"),
-            "get": CONTACT,
+            "search": FOUND_CONTACTS._compile("-relevance", ("q", "status"), "start"),
+            "get": CONTACTS.read_row(),
         }
         columns = ", ".join(column.name for column in CONTACT_COLUMNS)
         create = (

@@ -249,6 +249,7 @@ def _fitting(operation: Operation, tenant: Tenant, ids: Mapping[str, str]) -> di
         "merge_tags": {"other_id": ids.get("other_tag_id")},
         "tag_contacts": {"contact_ids": [ids.get("contact_id")], "add": [ids.get("tag_id")]},
         "create_team": {"name": uuid4().hex},
+        "move_contact": {"contact_type": "contact", "email": f"{uuid4().hex}@example.com"},
         "merge_contacts": {"other_id": ids.get("other_id")},
         "preview_merge": {"other_id": ids.get("other_id")},
         "create_role": {"name": uuid4().hex},

@@ -241,6 +241,12 @@ FILLINGS |= {
     f"POST {RUNS}": Filling(rows=READABLE),
     f"GET {RUNS}/{{run_id:uuid}}": Filling(path={"run_id": Id("networking.score_runs")}),
 }
+FILLINGS |= {
+    f"POST {CONTACTS}/{{contact_id:uuid}}/stage": Filling(path=CONTACT, json={"contact_type": "contact"}),
+    f"GET {CONTACTS}/{{contact_id:uuid}}/stages": Filling(path=CONTACT),
+    f"GET {CONTACTS}/{{contact_id:uuid}}/timeline": Filling(path=CONTACT),
+    "GET /api/v1/networking/funnel": Filling(query={"owner_id": Id("core.memberships", "user_id")}, tells_of_none=True),
+}
 SHARES = f"{CONTACTS}/{{contact_id:uuid}}/shares"
 SHARED = {"contact_id": Id("networking.contact_shares", "contact_id")}
 WITH = Id("networking.contact_shares", "grantee_id")

@@ -43,6 +43,7 @@ FILLINGS = {
     "restore_score_rules": Filling(path={"rules_id": Id("networking.score_rules")}, rows=RULES),
     "import_contacts": Filling(files={"file": ("contacts.csv", b"first_name\nAda\n", "text/csv")}),
     "restore_contact": Filling(path={"contact_id": CONTACT}, rows={"networking.contacts": {"is_deleted": True}}),
+    "move_contact": Filling(path={"contact_id": CONTACT}, json={"contact_type": "contact"}),
     "dismiss_duplicate": Filling(path=PAIR),
     "reconsider_duplicate": Filling(path=PAIR),
     "preview_merge": Filling(path={"contact_id": FIRST}, json={"other_id": SECOND}),

@@ -63,13 +63,13 @@ async def wrong_with(tenant: Tenant, method: str, url: str, /, **custom: Any) ->
     return {error["field"]: error["code"] for error in answer.json()["errors"]}
 
 
-async def having(tenant: Tenant, *wanted: str, **others: Any) -> list[str]:
+async def having(tenant: Tenant, wanted: str, **others: Any) -> list[str]:
     """First names, the same in the list as in the export."""
-    params = {"custom": list(wanted), "sort": "first_name", **others}
+    params = {"custom": wanted, "sort": "first_name", **others}
     answer = await tenant.client.get(CONTACTS, params=params)
     assert answer.status_code == 200, answer.text
     names = [item["first_name"] for item in answer.json()["items"]]
-    exported = await tenant.client.get(f"{CONTACTS}/export.csv", params={"custom": list(wanted)})
+    exported = await tenant.client.get(f"{CONTACTS}/export.csv", params={"custom": wanted})
     assert sorted(row["first_name"] for row in csv.DictReader(io.StringIO(exported.text))) == names
     return names
 
@@ -163,7 +163,7 @@ async def test_required_is_for_new_contacts_and_not_for_old_rows(acme: Tenant) -
     assert await wrong_with(acme, "PATCH", f"{CONTACTS}/{new['id']}", text=None) == {"custom.text": "required"}
 
 
-async def test_filters_find_by_value_and_all_of_them_must_fit(acme: Tenant) -> None:
+async def test_a_filter_finds_by_value_and_all_options_that_it_names_must_be_there(acme: Tenant) -> None:
     for kind in RIGHT:
         await define(acme, kind)
     for kind, values in RIGHT.items():
@@ -173,12 +173,12 @@ async def test_filters_find_by_value_and_all_of_them_must_fit(acme: Tenant) -> N
     for kind, values in RIGHT.items():
         value = values[0][0] if kind == "multi_select" else str(values[0])
         assert kind in await having(acme, f"{kind}:{value}"), kind
-    assert await having(acme, "number:5.50", "multi_select:silver") == ["both"]
-    assert await having(acme, "multi_select:Gold", "multi_select:silver") == ["both"]
+    assert await having(acme, "number:5.50") == ["both"]
+    assert await having(acme, "multi_select:Gold; silver") == ["both"]
     assert await having(acme, "text:5") == []
     refused = ("nothing:1", "number:x", "select:Bronze", "nokey", "date:2026-02-30")
-    for wanted in (*((each,) for each in refused), ("number:1", "number:2")):
-        answer = await acme.client.get(CONTACTS, params={"custom": list(wanted)})
+    for wanted in refused:
+        answer = await acme.client.get(CONTACTS, params={"custom": wanted})
         assert (answer.status_code, answer.json()["errors"][0]["field"].split(".")[0]) == (422, "custom"), wanted
 
 

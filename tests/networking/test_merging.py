@@ -13,7 +13,12 @@ from core import clock
 from core.testing.tenants import Tenant
 
 MERGES = "/api/v1/networking/merges"
-TABLES = ("networking.contacts", "networking.contact_interactions", "networking.contact_merges")
+TABLES = (
+    "networking.contacts",
+    "networking.contact_interactions",
+    "networking.contact_merges",
+    "networking.contact_stages",
+)
 
 
 async def merge(
@@ -63,6 +68,7 @@ async def two(tenant: Tenant) -> tuple[dict[str, Any], dict[str, Any]]:
         phone="+44 20 7946 0018",
         linkedin_url="https://www.linkedin.com/in/kj",
         company="Analytical Engines",
+        contact_type="contact",
         marketing_consent="withdrawn",
         metadata={"booth": 9, "source": "fair"},
     )
@@ -181,7 +187,7 @@ async def test_what_only_the_merged_one_had_still_finds_the_survivor(acme: Tenan
 async def test_undone_everything_is_as_it_was(acme: Tenant) -> None:
     one, other = await two(acme)
     before = await hashes(acme)
-    merged = await merge(acme, one, other, take=["first_name", "company"])
+    merged = await merge(acme, one, other, take=["first_name", "company", "contact_type"])
     assert await hashes(acme) != before
 
     answer = await undo(acme, merged)

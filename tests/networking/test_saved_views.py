@@ -55,7 +55,7 @@ async def test_a_view_asks_what_it_says_and_what_is_given_stands_above_it(acme: 
     """Every filter by itself finds Ada alone, as the list's own parameter does."""
     await tagged_contacts(acme)
     own = str(acme.user_id)
-    filters: dict[str, Any] = {"industry": "Law", "tag": "vip", "custom": ["tier:gold"], "q": "ada"}
+    filters: dict[str, Any] = {"industry": "Law", "tag": "vip", "custom": "tier:gold", "q": "ada"}
     both = {"status": "hot_lead", "owner_id": own, "contact_type": "target", "priority": "medium"}
 
     for name, value in filters.items():
@@ -73,7 +73,7 @@ async def test_a_view_asks_what_it_says_and_what_is_given_stands_above_it(acme: 
         ["Boats", "Silver", "Ben"],
         ["Engines", "Gold", "Ada"],
     ]
-    one = await save(acme, filters={"custom": ["tier:Gold"]})
+    one = await save(acme, filters={"custom": "tier:Gold"})
     assert await listed(acme, one, custom="tier:Silver") == ["Ben"]
     best = await save(acme, filters={"q": "en"}, sort="-relevance")
     assert len(await exported(acme, best)) == len(await listed(acme, best)) + 1
@@ -110,7 +110,7 @@ async def test_a_view_that_names_what_is_gone_says_so_and_can_be_mended(acme: Te
     tag, _ = await tagged_contacts(acme)
     note = await make(acme, FIELDS, key="note", label="Note", kind="text")
     view = await save(
-        acme, filters={"tag": "VIP", "custom": ["note:x"]}, sort="company", columns=["first_name", "custom.note"]
+        acme, filters={"tag": "VIP", "custom": "note:x"}, sort="company", columns=["first_name", "custom.note"]
     )
     url = f"{VIEWS}/{view['id']}"
     for gone in (f"{TAGS}/{tag['id']}", f"{FIELDS}/{note['id']}"):
@@ -136,7 +136,7 @@ async def test_a_view_that_names_what_is_gone_says_so_and_can_be_mended(acme: Te
 
 async def test_a_filter_that_is_gone_is_named_unless_another_is_given(acme: Tenant) -> None:
     tag, field = await tagged_contacts(acme)
-    view = await save(acme, filters={"tag": "VIP", "custom": ["tier:Gold"]})
+    view = await save(acme, filters={"tag": "VIP", "custom": "tier:Gold"})
     await acme.client.delete(f"{TAGS}/{tag['id']}")
     await acme.client.patch(f"{FIELDS}/{field['id']}", json={"archived": True})
 
@@ -149,8 +149,8 @@ async def test_a_filter_that_is_gone_is_named_unless_another_is_given(acme: Tena
 
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"filters": {"tag": "nobody"}}, "filters.tag"),
-    ({"filters": {"custom": ["nothing:1"]}}, "filters.custom"),
-    ({"filters": {"custom": ["tier:Bronze"]}}, "filters.custom"),
+    ({"filters": {"custom": "nothing:1"}}, "filters.custom"),
+    ({"filters": {"custom": "tier:Bronze"}}, "filters.custom"),
     ({"filters": {"status": "lost"}}, "filters.status"),
     ({"filters": {"shoe": 44}}, "filters.shoe"),
     ({"sort": "shoe_size"}, "sort"),
@@ -189,11 +189,10 @@ async def test_a_view_is_its_owners_until_it_is_shared(acme: Tenant, globex: Ten
     assert (await owner.client.patch(url, json={"is_shared": True})).status_code == 200
     for other in (colleague, viewer):
         assert (await listed(other, view), (await other.client.get(VIEWS)).json()["items"][0]["id"]) == ([], view["id"])
-        assert (await other.client.patch(url, json={"name": "X"})).json()["code"] == "owner-needed"
-        assert (await other.client.delete(url)).status_code == 403
+        answers = [await other.client.patch(url, json={"name": "X"}), await other.client.delete(url)]
+        assert [answer.status_code for answer in answers] == [403, 403]
     assert (await globex.client.get(url)).status_code == 404
-    own = await save(viewer)
-    assert (await viewer.client.patch(f"{VIEWS}/{own['id']}", json={"is_shared": True})).status_code == 403
+    assert (await viewer.client.post(VIEWS, json={"name": "Mine"})).status_code == 403
     stale = await manager.client.patch(url, json={"name": "X"}, headers={"if-match": '"1"'})
     assert (stale.status_code, (await manager.client.delete(url)).status_code) == (412, 204)
 

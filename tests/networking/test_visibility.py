@@ -36,6 +36,8 @@ SILENT = {
     "get_connection",
     "get_relation",
     "list_mutual_connections",
+    "get_funnel",
+    "list_stages",
     "get_matching_profile",
     "recommend_members",
     "get_score_rules",
@@ -145,6 +147,7 @@ async def test_nothing_can_be_done_to_what_one_does_not_see(application: Applica
     ids = {**hidden.ids, "other_id": own["id"], "user_id": str(colleague.user_id)}
     bodies = {
         "update_contact": {"company": "Mine"},
+        "move_contact": {"contact_type": "contact"},
         "log_interaction": {"interaction_type": "call", "interaction_date": "2026-03-02T10:00:00Z"},
         "update_interaction": {"subject": "Mine"},
         "complete_interaction": {},

@@ -165,11 +165,14 @@ async def _remains(tenant: Tenant, tables: Sequence[SubjectTable], person: Perso
 
 
 async def _lost(tenant: Tenant, tables: Sequence[SubjectTable], person: Person) -> list[str]:
+    """Tables whose row of the person is not what it was. Rows beside it, such as a module's own triggers make, are no
+    matter."""
     return [
         about.name
         for about in tables
-        for row in await _values(tenant, about, person)
-        if any(row[name] != person.rows[about.name][name] for name in row)
+        if about.personal
+        and {column.name: person.rows[about.name][column.name] for column in about.personal}
+        not in await _values(tenant, about, person)
     ]
 
 

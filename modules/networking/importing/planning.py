@@ -5,20 +5,21 @@ here, so the two agree although one of them writes nothing.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, NamedTuple
 from uuid import UUID
 
+import msgspec
 from msgspec import Struct
 
 from core.sdk import FieldError, new_id
 from modules.networking.field_values import required_error
 from modules.networking.importing.rows import Row
 from modules.networking.keys import Key, keys_of
+from modules.networking.pipeline import NOT_ALLOWED, STAGE, PipelineRules, StageField, check_move, holds
 from modules.networking.schemas import MAX_EMAILS
 from modules.networking.services.duplicates import Match
-from modules.networking.values import Consent, DuplicatePolicy, ImportMode, MatchKey, RowOutcome
+from modules.networking.values import Consent, ContactType, DuplicatePolicy, ImportMode, MatchKey, RowOutcome
 
 type Values = dict[str, Any]
 
@@ -46,6 +47,28 @@ class Decision(Struct, kw_only=True):
     errors: list[FieldError] = []
 
 
+class Standing(NamedTuple):
+    """Where a contact is in the pipeline, and which of the fields hold something that stages ask for."""
+
+    stage: str
+    filled: frozenset[str]
+
+    @classmethod
+    def of(cls, values: Values) -> "Standing":
+        return cls(values[STAGE], frozenset(field for field in StageField if holds(values.get(field))))
+
+    def with_row(self, said: Values) -> "Standing":
+        """A row empties nothing."""
+        return Standing(said.get(STAGE, self.stage), self.filled | Standing.of({STAGE: "", **said}).filled)
+
+    @property
+    def values(self) -> Values:
+        return {STAGE: self.stage, **dict.fromkeys(self.filled, True)}
+
+
+NEW = Standing(ContactType.TARGET, frozenset())
+
+
 class Planner:
     """Decides row by row, in the file's order."""
 
@@ -55,12 +78,14 @@ class Planner:
         mode: ImportMode,
         match_key: MatchKey,
         duplicates: DuplicatePolicy,
-        required: Mapping[str, str] = MappingProxyType({}),
+        pipeline: PipelineRules,
+        required: Collection[str] = (),
     ) -> None:
-        """`required` are the keys of custom fields that a new contact must have, and what the file calls them."""
+        """`required` are the keys of custom fields that a new contact must have."""
         self.mode = mode
         self.match_key = match_key
         self.duplicates = duplicates
+        self.pipeline = pipeline
         self.required = required
         self.read_only: set[UUID] = set()
         """Contacts that whoever started the import may see and not change."""
@@ -72,39 +97,63 @@ class Planner:
         self._lost: set[tuple[Key, UUID]] = set()
         self._held: dict[UUID, tuple[Key, ...]] = {}
         """The keys of contacts that earlier rows made or changed."""
+        self._standing: dict[UUID, Standing] = {}
 
     @property
     def changes_contacts(self) -> bool:
         """Whether a row can change a contact that there is."""
         return self.mode is not ImportMode.CREATE or self.duplicates is DuplicatePolicy.UPDATE
 
+    def look_again(self) -> None:
+        """What earlier rows did is stored by now, and others may have moved the contacts since."""
+        self._standing.clear()
+
     def keys_of(self, row: Row) -> list[Key]:
         return [*row.keys, Key("id", str(row.contact_id))] if row.contact_id else row.keys
 
     def decide(
-        self, row: Row, matches: Mapping[Key, list[Match]], stored: Mapping[UUID, Values], *, name_column: str
+        self,
+        row: Row,
+        matches: Mapping[Key, list[Match]],
+        stored: Mapping[UUID, Values],
+        *,
+        name_of: Callable[[str], str],
     ) -> Decision:
-        """`stored` has the columns of the contacts that may be changed; `name_column` is where a first name stands."""
+        """`stored` has the columns of the contacts that may be changed; `name_of` a field's column in the file."""
         if row.errors:
             return Decision(row=row, outcome=RowOutcome.FAILED, code="invalid", errors=row.errors)
         decision = self._decide(row, matches)
-        if decision.outcome in WRITTEN and self._brings_back(row, matches):
+        if decision.outcome not in WRITTEN:
+            return decision
+        if self._brings_back(row, matches):
             return Decision(row=row, outcome=RowOutcome.SKIPPED, code=ERASED_PERSON)
-        if decision.outcome is RowOutcome.CREATED and (lacking := self._lacking(row, name_column)):
-            return Decision(row=row, outcome=RowOutcome.FAILED, code="invalid", errors=lacking)
+        standing = self._standing_of(decision, stored)
+        if errors := self._judge(row, standing):
+            code = NOT_ALLOWED if errors[0].code == NOT_ALLOWED else "invalid"
+            named = [msgspec.structs.replace(error, field=name_of(error.field)) for error in errors]
+            return Decision(row=row, outcome=RowOutcome.FAILED, code=code, errors=named)
+        contact_id = decision.contact_id = decision.contact_id or new_id()
         if decision.outcome is RowOutcome.CREATED:
-            decision.contact_id = new_id()
-            self.created.add(decision.contact_id)
-        if decision.contact_id and decision.outcome in WRITTEN:
-            self._remember(decision.contact_id, row, stored.get(decision.contact_id, {}))
+            self.created.add(contact_id)
+        if self.changes_contacts:
+            self._standing[contact_id] = (standing or NEW).with_row(row.values)
+        self._remember(contact_id, row, stored.get(contact_id, {}))
         return decision
 
-    def _lacking(self, row: Row, name_column: str) -> list[FieldError]:
-        """What a new contact must have and the row has not."""
-        names = [] if "first_name" in row.values else [name_column]
+    def _standing_of(self, decision: Decision, stored: Mapping[UUID, Values]) -> Standing | None:
+        """None for a contact that comes new."""
+        if decision.outcome is RowOutcome.CREATED or decision.contact_id is None:
+            return None
+        return self._standing.get(decision.contact_id) or Standing.of(stored[decision.contact_id])
+
+    def _judge(self, row: Row, standing: Standing | None) -> list[FieldError]:
+        if standing is not None:
+            return check_move(standing.values, standing.with_row(row.values).values, row.stage_reason, self.pipeline)
+        errors = check_move(None, {STAGE: ContactType.TARGET, **row.values}, None, self.pipeline)
+        if "first_name" not in row.values:
+            errors.insert(0, required_error("first_name"))
         own = row.values.get("custom", {})
-        names += [name for key, name in self.required.items() if key not in own]
-        return [required_error(name) for name in names]
+        return [*errors, *(required_error(f"custom.{key}") for key in self.required if key not in own)]
 
     def _brings_back(self, row: Row, matches: Mapping[Key, list[Match]]) -> bool:
         """Whether the row has what identified somebody who was erased, and no contact has it now."""

@@ -16,7 +16,8 @@ from modules.networking.contract import ImportReverted
 from modules.networking.importing import writing
 from modules.networking.models import Contact, ContactImport, ContactImportRow, ContactInteraction
 from modules.networking.services.imports import find_import
-from modules.networking.values import ImportState, RevertOutcome, RowOutcome
+from modules.networking.services.stages import announce
+from modules.networking.values import ImportState, RevertOutcome, RowOutcome, StageSource
 
 BATCH_CONTACTS = 500
 LATER_COLUMNS: writing.Values = {"custom": {}}
@@ -105,6 +106,7 @@ async def _put_back(ctx: Ctx, rows: Sequence[Any]) -> None:
             .where(Contact.organization_id == ctx.organization_id, Contact.id.in_(made))
             .execution_options(synchronize_session=False)
         )
+    await announce(ctx, StageSource.REVERT)
     before = {row.contact_id: LATER_COLUMNS | row.before for row in rows if not row.created}
     await writing.update_contacts(ctx, before)
 

@@ -14,7 +14,7 @@ from modules.networking.exporting import FORMULA_STARTS
 from modules.networking.field_values import Field, judged, read
 from modules.networking.importing.records import Record
 from modules.networking.keys import Key, keys_of, linkedin_key, phone_key
-from modules.networking.schemas import MAX_EMAILS
+from modules.networking.schemas import MAX_EMAILS, StageReason
 from modules.networking.values import Consent, ContactStatus, ContactType, FieldKind, ImportField, Priority
 
 SEVERAL = re.compile(r"\s*(?::::|[;,])\s*")
@@ -51,6 +51,7 @@ class RowValues(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     industry: OptionalText | UnsetType = UNSET
     notes: LongText | UnsetType = UNSET
     marketing_consent: Consent | UnsetType = UNSET
+    stage_reason: StageReason | UnsetType = UNSET
 
 
 class Row(Struct, kw_only=True):
@@ -60,6 +61,7 @@ class Row(Struct, kw_only=True):
     cells: list[str]
     contact_id: UUID | None = None
     """What the file says that the contact's id is."""
+    stage_reason: str | None = None
     values: dict[str, Any] = {}
     keys: list[Key] = []
     errors: list[FieldError] = []
@@ -124,7 +126,7 @@ class RowReader:
             row.errors = self._named(own.errors)
             return
         values = {name: value for name in RowValues.__struct_fields__ if (value := getattr(taken, name)) is not UNSET}
-        row.contact_id = values.pop("id", None)
+        row.contact_id, row.stage_reason = values.pop("id", None), values.pop("stage_reason", None)
         if "phone" in values:
             values["phone_e164"] = phone_key(values["phone"], self._country)
         if "linkedin_url" in values:

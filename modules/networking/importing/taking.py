@@ -7,7 +7,7 @@ statements that write contacts; as it has to remember its earlier rows, one that
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -22,11 +22,14 @@ from modules.networking.importing.rows import Row, RowReader
 from modules.networking.importing.vcards import VcardRecords
 from modules.networking.keys import Key
 from modules.networking.models import Contact, ContactImport, ContactImportChunk, ContactImportError, ContactImportRow
+from modules.networking.pipeline import STAGE
 from modules.networking.services.contacts import country_of
 from modules.networking.services.duplicates import Match, claim_all_keys, find_matches
 from modules.networking.services.fields import CUSTOM, all_fields, held_fields, own_fields
 from modules.networking.services.imports import CHUNK_BYTES, end_import, find_import
 from modules.networking.services.privacy import erased_among
+from modules.networking.services.stages import announce
+from modules.networking.settings import NetworkingSettings
 from modules.networking.values import (
     DuplicatePolicy,
     ImportField,
@@ -35,6 +38,7 @@ from modules.networking.values import (
     ImportState,
     MatchKey,
     RowOutcome,
+    StageSource,
 )
 from modules.networking.visibility import Viewer
 
@@ -92,14 +96,13 @@ async def _take_all(ctx: Ctx, job: ContactImport, viewer: Viewer) -> None:
         mode=ImportMode(job.mode),
         match_key=MatchKey(job.match_key),
         duplicates=DuplicatePolicy(job.duplicates),
-        required={
-            key: reader.name_of(CUSTOM + key) for key, field in custom.items() if field.required and not field.archived
-        },
+        pipeline=ctx.settings(NetworkingSettings).pipeline,
+        required=[key for key, field in custom.items() if field.required and not field.archived],
     )
     async for rows, place in batches(ctx, job, reader):
         if job.rows_done + len(rows) > MAX_ROWS:
             raise UnreadableFile(f"The file has more than {MAX_ROWS} rows: split it")
-        await take(ctx, job, planner, rows, name_column=reader.name_of(ImportField.FIRST_NAME), viewer=viewer)
+        await take(ctx, job, planner, rows, name_of=reader.name_of, viewer=viewer)
         job.bytes_done, job.next_line = place
         await ctx.checkpoint()
 
@@ -141,11 +144,18 @@ async def _content(ctx: Ctx, job: ContactImport) -> AsyncIterator[bytes]:
 
 
 async def take(
-    ctx: Ctx, job: ContactImport, planner: Planner, rows: Sequence[Row], *, name_column: str, viewer: Viewer
+    ctx: Ctx,
+    job: ContactImport,
+    planner: Planner,
+    rows: Sequence[Row],
+    *,
+    name_of: Callable[[str], str],
+    viewer: Viewer,
 ) -> None:
     """One batch. Contacts that may be changed are locked first, so what is remembered of them is what was there."""
     if not job.dry_run:
         await claim_all_keys(ctx)
+        planner.look_again()
     matches: defaultdict[Key, list[Match]] = defaultdict(list)
     keys = {key for row in rows for key in planner.keys_of(row)}
     for match in await find_matches(ctx, keys, viewer=viewer):
@@ -154,7 +164,7 @@ async def take(
             planner.read_only.add(match.contact_id)
     planner.erased |= await erased_among(ctx, keys)
     stored = await _stored(ctx, job, matches) if planner.changes_contacts else {}
-    decisions = [planner.decide(row, matches, stored, name_column=name_column) for row in rows]
+    decisions = [planner.decide(row, matches, stored, name_of=name_of) for row in rows]
     counts = Counter(decision.outcome for decision in decisions)
     if job.dry_run:
         _forget_what_is_not_there(planner, decisions)
@@ -179,10 +189,13 @@ async def _write(ctx: Ctx, job: ContactImport, decisions: Sequence[Decision], st
     made: dict[UUID, Values] = {}
     changed: dict[UUID, Values] = {}
     versions: dict[UUID, int] = {}
+    reasons: dict[UUID, str | None] = {}
     for decision in decisions:
         contact_id, said = decision.contact_id, decision.row.values
         if contact_id is None or decision.outcome not in {RowOutcome.CREATED, RowOutcome.UPDATED}:
             continue
+        if STAGE in said:
+            reasons[contact_id] = decision.row.stage_reason
         if decision.outcome is RowOutcome.CREATED:
             made[contact_id], versions[contact_id] = said, 1
         elif contact_id in made:
@@ -192,6 +205,7 @@ async def _write(ctx: Ctx, job: ContactImport, decisions: Sequence[Decision], st
     changed = {key: values for key, values in changed.items() if values != stored[key]}
     before = {key: {name: stored[key][name] for name in (*writing.TAKEN, *writing.STAMPS)} for key in changed}
     versions |= {key: stored[key]["version"] + 1 for key in changed}
+    await announce(ctx, StageSource.IMPORT, reasons)
     await writing.insert_contacts(ctx, job, made)
     await writing.update_contacts(ctx, {key: writing.stamped(job, values) for key, values in changed.items()})
     await writing.report(ctx, job, decisions, before=before, versions=versions)

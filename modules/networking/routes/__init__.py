@@ -8,6 +8,7 @@ from modules.networking.routes.imports import IMPORT_ROUTES
 from modules.networking.routes.interactions import INTERACTION_ROUTES
 from modules.networking.routes.matching import MATCHING_ROUTES
 from modules.networking.routes.merging import MERGE_ROUTES
+from modules.networking.routes.pipeline import PIPELINE_ROUTES
 from modules.networking.routes.saved_views import SAVED_VIEW_ROUTES
 from modules.networking.routes.scores import SCORE_ROUTES
 from modules.networking.routes.sharing import SHARING_ROUTES
@@ -22,6 +23,7 @@ ROUTES = (
     *CONNECTION_ROUTES,
     *SCORE_ROUTES,
     *MATCHING_ROUTES,
+    *PIPELINE_ROUTES,
     *SHARING_ROUTES,
     *TAG_ROUTES,
     *FIELD_ROUTES,

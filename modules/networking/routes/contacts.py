@@ -28,7 +28,7 @@ from core.sdk import (
     tagged,
 )
 from modules.networking.exporting import export_contacts
-from modules.networking.field_schemas import MAX_FILTERS, CustomFilter
+from modules.networking.field_schemas import CUSTOM_FILTER, CUSTOM_FILTER_TITLE
 from modules.networking.permissions import EXPORT, READ, WRITE
 from modules.networking.queries import CONTACTS, DELETED_CONTACTS, FOUND_CONTACTS, FOUND_DELETED_CONTACTS, INTERACTIONS
 from modules.networking.saved_view_schemas import ContactSort, ViewFilters
@@ -36,7 +36,7 @@ from modules.networking.schemas import ContactIn, ContactOut, ContactPatch, Inte
 from modules.networking.searching import search_values
 from modules.networking.services import contacts, interactions, saved_views
 from modules.networking.values import ContactStatus, ContactType, Priority
-from modules.networking.views import contact_out, interaction_out
+from modules.networking.views import contact_of, contact_out, interaction_out
 from modules.networking.visibility import viewer_of
 
 Text = Annotated[str | None, QueryParameter(title=NO_NUL_TITLE, min_length=1, max_length=200, pattern=NO_NUL)]
@@ -54,12 +54,14 @@ TagFilter = Annotated[
     str | None,
     QueryParameter(title=NO_NUL_TITLE, min_length=1, max_length=50, pattern=NO_NUL, description="The name of a tag"),
 ]
-CustomFilters = Annotated[
-    list[CustomFilter] | None,
+OwnFilter = Annotated[
+    str | None,
     QueryParameter(
-        min_items=1,
-        max_items=MAX_FILTERS,
-        description="A custom field's key and value, `account_tier:Gold`; of several, all must fit",
+        title=CUSTOM_FILTER_TITLE,
+        min_length=3,
+        max_length=300,
+        pattern=CUSTOM_FILTER,
+        description="A custom field's key and value, `account_tier:Gold`",
     ),
 ]
 SavedViewId = Annotated[
@@ -90,7 +92,7 @@ async def list_contacts(
     industry: Text = None,
     owner_id: FromQuery[UUID | None] = None,
     tag: TagFilter = None,
-    custom: CustomFilters = None,
+    custom: OwnFilter = None,
     q: Search = None,
     is_deleted: FromQuery[bool] = False,
     view: SavedViewId = None,
@@ -139,7 +141,7 @@ async def export_contacts_csv(
     industry: Text = None,
     owner_id: FromQuery[UUID | None] = None,
     tag: TagFilter = None,
-    custom: CustomFilters = None,
+    custom: OwnFilter = None,
     q: Search = None,
     view: SavedViewId = None,
 ) -> Stream:
@@ -164,10 +166,11 @@ async def export_contacts_csv(
 @get("/contacts/{contact_id:uuid}", operation_id="get_contact", summary="One contact", guards=[requires(READ)])
 async def get_contact(ctx: Ctx, contact_id: FromPath[UUID]) -> Response[ContactOut]:
     """The id of a contact that was merged answers with the one that it was merged into; Content-Location says so."""
+    if (row := await ctx.row(CONTACTS, contact_id, viewer=viewer_of(ctx))) is not None:
+        return tagged(contact_of(row), version=row["version"])
     contact = await contacts.find_contact(ctx, contact_id)
     answer = tagged(await contact_out(ctx, contact), version=contact.version)
-    if contact.id != contact_id:
-        answer.headers["Content-Location"] = f"/api/v1/networking/contacts/{contact.id}"
+    answer.headers["Content-Location"] = f"/api/v1/networking/contacts/{contact.id}"
     return answer
 
 

@@ -22,7 +22,7 @@ from core.sdk import (
     requires,
     tagged,
 )
-from modules.networking.permissions import READ
+from modules.networking.permissions import READ, WRITE
 from modules.networking.saved_view_models import SavedView
 from modules.networking.saved_view_queries import SAVED_VIEWS
 from modules.networking.saved_view_schemas import ViewIn, ViewOut, ViewPatch
@@ -36,7 +36,7 @@ async def list_views(ctx: Ctx, limit: Limit = DEFAULT_LIMIT, cursor: PageCursor 
     return json_bytes(await ctx.page(SAVED_VIEWS, limit=limit, cursor=cursor, asker=ctx.user_id))
 
 
-@post("/views", operation_id="create_view", summary="Save a view of the contacts", guards=[requires(READ)])
+@post("/views", operation_id="create_view", summary="Save a view of the contacts", guards=[requires(WRITE)])
 async def create_view(ctx: Ctx, data: JSONBody[ViewIn]) -> Response[ViewOut]:
     return _shown(await saved_views.create_view(ctx, data), status_code=201)
 
@@ -46,14 +46,14 @@ async def get_view(ctx: Ctx, view_id: FromPath[UUID]) -> Response[ViewOut]:
     return _shown(await saved_views.find_view(ctx, view_id))
 
 
-@patch(VIEW, operation_id="update_view", summary="Change or share a view", guards=[requires(READ)])
+@patch(VIEW, operation_id="update_view", summary="Change or share a view", guards=[requires(WRITE)])
 async def update_view(
     ctx: Ctx, view_id: FromPath[UUID], data: JSONBody[ViewPatch], if_match: IfMatch = None
 ) -> Response[ViewOut]:
     return _shown(await saved_views.update_view(ctx, view_id, data, if_match=if_match))
 
 
-@delete(VIEW, operation_id="delete_view", summary="Delete a view", guards=[requires(READ)])
+@delete(VIEW, operation_id="delete_view", summary="Delete a view", guards=[requires(WRITE)])
 async def delete_view(ctx: Ctx, view_id: FromPath[UUID], if_match: IfMatch = None) -> None:
     await saved_views.delete_view(ctx, view_id, if_match=if_match)
 

@@ -7,12 +7,22 @@ import msgspec
 from msgspec import UNSET
 
 from core.sdk import Conflict, Ctx, NotFound, check_if_match, clock
-from modules.networking.contract import ContactCreated, ContactDeleted, ContactRestored, ContactUpdated
+from modules.networking.contract import (
+    ContactCreated,
+    ContactDeleted,
+    ContactRestored,
+    ContactStageChanged,
+    ContactUpdated,
+)
 from modules.networking.keys import keys_of, linkedin_key, phone_key
 from modules.networking.models import Contact
+from modules.networking.pipeline import NOT_ALLOWED, STAGE, StageField, is_step_back
 from modules.networking.schemas import ContactIn, ContactPatch
 from modules.networking.services.duplicates import refuse_duplicates
 from modules.networking.services.fields import CUSTOM, custom_values
+from modules.networking.services.stages import announce, refuse_move
+from modules.networking.stage_schemas import StageMove
+from modules.networking.values import StageSource
 from modules.networking.visibility import check_governed, check_rights, contacts_with_rights
 
 RENAMED = {"metadata": "metadata_"}
@@ -24,6 +34,7 @@ MERGE_DEPTH = 50
 def stored(data: ContactIn | ContactPatch) -> dict[str, Any]:
     """The columns that are sent. An address is stored in lower case: it is the same person in any case."""
     sent = {name: value for name, value in msgspec.structs.asdict(data).items() if value is not UNSET}
+    sent.pop("stage_reason", None)
     values = {RENAMED.get(name, name): value for name, value in sent.items()}
     if values.get("email"):
         values["email"] = values["email"].lower()
@@ -49,8 +60,10 @@ async def country_of(ctx: Ctx) -> str | None:
 
 
 async def create_contact(ctx: Ctx, data: ContactIn, *, allow_duplicate: bool = False) -> Contact:
-    """Raises `Conflict` (`duplicate-contact`) where somebody has its address, number or profile already."""
+    """Raises `Conflict` (`duplicate-contact`) where somebody has its address, number or profile already, and
+    `Invalid` with all that its stage takes and it lacks."""
     values = await identified(ctx, stored(data))
+    refuse_move(ctx, None, values)
     if not allow_duplicate:
         await refuse_duplicates(ctx, keys_of(values))
     values["custom"] = await custom_values(ctx, values["custom"], stored={}, is_new=True)
@@ -84,9 +97,26 @@ async def update_contact(
     ctx: Ctx, contact_id: UUID, data: ContactPatch, *, if_match: str | None, allow_duplicate: bool = False
 ) -> Contact:
     """Raises `PreconditionFailed` where the contact changed since the client read it, and `Conflict`
-    (`duplicate-contact`) where somebody else has the address, number or profile that it would get."""
+    (`duplicate-contact`) where somebody else has the address, number or profile that it would get; where the stage
+    changes, what `refuse_move` raises."""
     contact = await find_contact(ctx, contact_id, to_change=True)
     check_if_match(if_match, contact.version)
+    return await _change(ctx, contact, data, allow_duplicate=allow_duplicate)
+
+
+async def move_contact(
+    ctx: Ctx, contact_id: UUID, data: StageMove, *, if_match: str | None, allow_duplicate: bool = False
+) -> Contact:
+    """Take a contact to another stage, with what that stage takes. Raises what `update_contact` raises, and `Conflict`
+    (`stage-not-allowed`) where it is there already."""
+    contact = await find_contact(ctx, contact_id, to_change=True)
+    check_if_match(if_match, contact.version)
+    if contact.contact_type == data.contact_type:
+        raise Conflict(f"It is a {data.contact_type} already", code=NOT_ALLOWED)
+    return await _change(ctx, contact, data, allow_duplicate=allow_duplicate)
+
+
+async def _change(ctx: Ctx, contact: Contact, data: ContactPatch, *, allow_duplicate: bool) -> Contact:
     values = await identified(ctx, stored(data))
     if "custom" in values:
         values["custom"] = await custom_values(ctx, values["custom"], stored=contact.custom)
@@ -94,17 +124,24 @@ async def update_contact(
     changed = [name for name, value in values.items() if getattr(contact, name) != value]
     if "visibility" in changed:
         check_governed(ctx, contact)
+    if not changed:
+        return contact
+    stage, reason = contact.contact_type, data.stage_reason or None
+    before = {name: getattr(contact, name) for name in (STAGE, *StageField)}
+    refuse_move(ctx, before, before | values, reason)
+    if STAGE in changed:
+        await announce(ctx, StageSource.API, {contact.id: reason})
     fields = _told(contact, values, changed)
     for name in changed:
         setattr(contact, name, values[name])
-    if not changed:
-        return contact
     with ctx.db.no_autoflush:
         if not allow_duplicate:
             await refuse_duplicates(ctx, set(keys_of(_identity(contact))) - known, besides=contact.id)
     contact.updated_by = ctx.user_id
     await ctx.db.flush()
     ctx.emit(ContactUpdated(contact_id=contact.id, changed=fields))
+    if STAGE in changed:
+        ctx.emit(_stage_changed(contact, stage))
     return contact
 
 
@@ -115,6 +152,15 @@ def _told(contact: Contact, values: dict[str, Any], changed: list[str]) -> list[
         before, after = contact.custom, values["custom"]
         fields += [CUSTOM + key for key in sorted({*before, *after}) if before.get(key) != after.get(key)]
     return fields
+
+
+def _stage_changed(contact: Contact, before: str) -> ContactStageChanged:
+    return ContactStageChanged(
+        contact_id=contact.id,
+        from_stage=before,
+        to_stage=contact.contact_type,
+        is_step_back=is_step_back(before, contact.contact_type),
+    )
 
 
 def _identity(contact: Contact) -> dict[str, Any]:

@@ -132,24 +132,16 @@ async def shown_fields(ctx: Ctx) -> Fields:
     return {row["key"]: convert(dict(row), Field) for row in await ctx.reads.rows(ALL_FIELDS)}
 
 
-def containing(fields: Fields, given: Sequence[str]) -> tuple[str, list[FieldError]]:
+def containing(fields: Fields, given: str) -> tuple[str, list[FieldError]]:
     """What a contact must have, as the JSON document that its `custom` has to contain; and what is wrong with it.
-    `given` are filters as `account_tier:Gold`, of which all must fit."""
-    wanted: dict[str, Any] = {}
-    errors: list[FieldError] = []
-    for key, _, text in (each.partition(":") for each in given):
-        if key not in fields:
-            errors.append(FieldError(field="custom", code="unknown", message=f"There is no field {key}"))
-            continue
-        value, wrong = typed(fields[key], read(fields[key], text.strip()), besides=fields[key].archived_options)
-        errors += [FieldError(field="custom", code=error.code, message=f"{key}: {error.message}") for error in wrong]
-        if isinstance(value, list):
-            wanted.setdefault(key, []).extend(value)
-        elif key in wanted and wanted[key] != value:
-            errors.append(FieldError(field="custom", code="repeated", message=f"{key} can't have two values at once"))
-        elif not wrong:
-            wanted[key] = value
-    return json.encode(wanted, order="sorted").decode(), errors
+    `given` is a filter as `account_tier:Gold`."""
+    key, _, text = given.partition(":")
+    if key not in fields:
+        return "{}", [FieldError(field="custom", code="unknown", message=f"There is no field {key}")]
+    field = fields[key]
+    value, wrong = typed(field, read(field, text.strip()), besides=field.archived_options)
+    errors = [FieldError(field="custom", code=error.code, message=f"{key}: {error.message}") for error in wrong]
+    return json.encode({key: value}).decode(), errors
 
 
 def own_fields(fields: Sequence[str]) -> list[str]:

@@ -18,9 +18,10 @@ from core.sdk import Conflict, Ctx, Invalid, NotFound, check_if_match, clock
 from modules.networking.contract import ContactsMerged, ContactsUnmerged
 from modules.networking.models import Contact, ContactInteraction, ContactMerge
 from modules.networking.schemas import MAX_EMAILS, FieldMerge, MergeIn, MergeOut, MergeUndone
+from modules.networking.services import stages
 from modules.networking.services.contacts import RENAMED
 from modules.networking.services.tags import carry_tags, take_back_tags
-from modules.networking.values import InteractionStatus, MergeField, Visibility, strictest
+from modules.networking.values import InteractionStatus, MergeField, StageSource, Visibility, strictest
 from modules.networking.visibility import check_governed, check_rights, contacts_with_rights
 
 UNDO: timedelta = timedelta(days=30)
@@ -70,14 +71,19 @@ async def merge_contacts(ctx: Ctx, contact_id: UUID, data: MergeIn, *, if_match:
         interaction_ids=list(plan.interaction_ids),
         undo_until=now + UNDO,
     )
-    ctx.db.add(merge)
+    stays = await stages.open_stays(ctx, survivor.id, other.id)
+    await stages.announce(ctx, StageSource.MERGE)
     for name, value in plan.after.items():
         setattr(survivor, name, value)
     survivor.updated_by, survivor.updated_at = ctx.user_id, now
     other.is_deleted, other.deleted_at, other.merged_into, other.updated_by = True, now, survivor.id, ctx.user_id
     await ctx.db.flush()
     await _move(ctx, plan.interaction_ids, to=survivor.id)
+    carried = await stages.carry(ctx, stays, other.id, to=survivor.id, at=now)
+    merge.stages = msgspec.to_builtins(carried)
     merge.tag_ids = await carry_tags(ctx, of=other.id, to=survivor.id)
+    ctx.db.add(merge)
+    await ctx.db.flush()
     ctx.emit(ContactsMerged(survivor_id=survivor.id, merged_id=other.id))
     return _told(plan, merge)
 
@@ -97,12 +103,19 @@ async def undo_merge(ctx: Ctx, merge_id: UUID) -> MergeUndone:
     contacts = await _locked(ctx, merge.survivor_id, merge.merged_id)
     survivor, other = contacts[merge.survivor_id], contacts[merge.merged_id]
     await _refuse_later_merges(ctx, merge)
+    carried = msgspec.convert(merge.stages, stages.Carried)
+    stays = await stages.open_stays(ctx, survivor.id)
+    untouched = carried.entered is not None and stays.get(survivor.id) == carried.entered
+    await stages.announce(ctx, "undo" if untouched else StageSource.MERGE)
     kept = _put_back(survivor, merge)
     other.is_deleted, other.deleted_at, other.merged_into = False, None, None
     _restamp(other, merge.stamps)
     await ctx.db.delete(merge)
     await ctx.db.flush()
     await _move(ctx, merge.interaction_ids, to=other.id, of=survivor.id)
+    await stages.carry_back(ctx, carried, to=other.id, of=survivor.id)
+    if untouched:
+        await stages.reopen(ctx, carried)
     await take_back_tags(ctx, survivor.id, merge.tag_ids)
     await _keep_last_interaction(ctx, survivor.id)
     ctx.emit(ContactsUnmerged(survivor_id=survivor.id, restored_id=other.id))
