@@ -17,7 +17,7 @@ class ContactUpdated(Event, frozen=True, kw_only=True):
     type = "networking.contact_updated"
     contact_id: UUID
     changed: list[str]
-    """Names of the fields whose values differ now."""
+    """Names of the fields whose values differ now; those of the organization's own are `custom.` and their key."""
 
 
 class ContactDeleted(Event, frozen=True, kw_only=True):

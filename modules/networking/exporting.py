@@ -2,16 +2,20 @@
 
 import csv
 import io
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, cast
 
+import msgspec
+
 from core.sdk import Ctx
+from modules.networking.field_values import written
 from modules.networking.models import ContactImport
 from modules.networking.queries import CONTACT_COLUMNS, IMPORT_ERROR_FILE, contacts_export
 from modules.networking.searching import search_values
+from modules.networking.services.fields import CUSTOM, shown_fields
 from modules.networking.visibility import viewer_of
 
-LEFT_OUT = frozenset({"organization_id", "version", "is_deleted", "deleted_at"})
+LEFT_OUT = frozenset({"organization_id", "version", "is_deleted", "deleted_at", "custom"})
 COLUMNS = tuple(column.key for column in CONTACT_COLUMNS if column.key not in LEFT_OUT)
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")  # noqa: RUF001
 """A spreadsheet runs a cell that begins so (OWASP, CSV injection), full-width forms included."""
@@ -28,14 +32,20 @@ def cell(value: Any) -> str:
     return f"'{text}" if text.startswith(FORMULA_STARTS) else text
 
 
-async def export_contacts(ctx: Ctx, filters: Mapping[str, Any]) -> AsyncIterator[bytes]:
-    """The header, then each contact that fits the filters, as they come from the database."""
-    yield line_of(COLUMNS)
+async def export_contacts(
+    ctx: Ctx, filters: Mapping[str, Any], *, sort: str | None = None, columns: Sequence[str] | None = None
+) -> AsyncIterator[bytes]:
+    """The header, then each contact that fits the filters, as they come from the database. Without `columns`, all of
+    them: the organization's own fields stand behind all others, `custom.` before their keys."""
+    columns = columns or [*COLUMNS, *(CUSTOM + key for key in await shown_fields(ctx))]
+    yield line_of(columns)
     searched = search_values(filters.get("q"))
     given = {name: value for name, value in filters.items() if name != "q" or searched}
+    read = contacts_export(tuple(sorted(given)), sort or "created_at")
     values = {**given, **searched, "viewer": viewer_of(ctx)}
-    async for row in ctx.reads.stream(contacts_export(tuple(sorted(given))), **values):
-        yield line_of([cell(row[column]) for column in COLUMNS])
+    async for row in ctx.reads.stream(read, **values):
+        own = {CUSTOM + key: written(value) for key, value in msgspec.json.decode(row["custom"]).items()}
+        yield line_of([cell(own.get(name) if name.startswith(CUSTOM) else row[name]) for name in columns])
 
 
 ERROR_COLUMNS = ("error_line", "error_columns", "error_codes", "error_reasons")

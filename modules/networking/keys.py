@@ -1,6 +1,7 @@
 """What identifies a person: the same address, number or profile, however it is written."""
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -15,6 +16,12 @@ class Key(NamedTuple):
 
     kind: str
     value: str
+
+
+def name_key(name: str) -> str:
+    """A name that people gave, as it is compared: without regard to case, to how it is encoded, and to how much space
+    is in it."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def phone_key(phone: str | None, country: str | None) -> str | None:

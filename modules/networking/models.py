@@ -132,6 +132,8 @@ class Contact(TenantModel, SoftDelete, schema=SCHEMA):
     metadata_: Mapped[dict[str, Any]] = mapped_column(
         "metadata", JSONB, default=dict, server_default=text("'{}'"), info=PII
     )
+    custom: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default=text("'{}'"), info=PII)
+    """Values of the organization's own fields, by their keys. See `field_values.py`."""
     marketing_consent: Mapped[str] = mapped_column(Text, default=Consent.UNKNOWN.value, server_default="unknown")
     lead_score: Mapped[int] = mapped_column(Integer, default=0, server_default="0", info=QUIET)
     last_interaction: Mapped[datetime | None]

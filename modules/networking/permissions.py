@@ -10,4 +10,6 @@ CONNECT = Permission("networking:connect", "Connect with other members, and be r
 SCORE = Permission("networking:score", "Set the rules of lead scores, and recompute", least=Role.MANAGER)
 SEE_ALL = Permission("networking:contacts:see-all", "See and change contacts that are not shared with everybody")
 TAGS = Permission("networking:tags", "Rename, merge and delete tags", least=Role.MANAGER)
-PERMISSIONS = (READ, WRITE, IMPORT, EXPORT, CONNECT, SCORE, SEE_ALL, TAGS)
+FIELDS = Permission("networking:fields", "Define what is known of contacts: custom fields", least=Role.MANAGER)
+VIEWS = Permission("networking:views", "Change and delete views that others share", least=Role.MANAGER)
+PERMISSIONS = (READ, WRITE, IMPORT, EXPORT, CONNECT, SCORE, SEE_ALL, TAGS, FIELDS, VIEWS)

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, bindparam, exists, func, literal_column, select
-from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from core.sdk import ListQuery, Read, TenantModel, mine
@@ -50,6 +50,7 @@ CONTACT_COLUMNS = (
     Contact.notes,
     Contact.marketing_consent,
     Contact.metadata_.label("metadata"),
+    Contact.custom,
     Contact.lead_score,
     Contact.last_interaction,
     Contact.created_at,
@@ -78,6 +79,7 @@ CONTACT_FILTERS: dict[str, ColumnElement[bool]] = {
     "priority": Contact.priority == bindparam("priority"),
     "industry": Contact.industry == bindparam("industry"),
     "owner_id": Contact.owner_id == bindparam("owner_id"),
+    "custom": Contact.custom.contains(bindparam("custom", type_=JSONB)),
     "tag": exists().where(
         Tag.organization_id == Contact.organization_id,
         Tag.key == bindparam("tag"),
@@ -253,15 +255,19 @@ DUPLICATE_PAIRS = ListQuery(
 
 
 EXPORT_FILTERS = CONTACT_FILTERS | {"q": LIVING.c.contact_id == Contact.id}
+EXPORT_SORTS = CONTACT_SORTS | {"relevance": LIVING.c.relevance}
 
 
 @lru_cache(maxsize=128)
-def contacts_export(filters: tuple[str, ...]) -> Read:
-    """All living contacts that fit the filters and that the viewer may see, oldest first."""
+def contacts_export(filters: tuple[str, ...], sort: str = "created_at") -> Read:
+    """All living contacts that fit the filters and that the viewer may see, the oldest first unless `sort` says more.
+    By `relevance` only with `q`."""
+    column = EXPORT_SORTS[sort.removeprefix("-")]
+    order = (column.desc(), Contact.id.desc()) if sort.startswith("-") else (column.asc(), Contact.id.asc())
     return Read(
         select(*CONTACT_COLUMNS)
         .where(mine(Contact), ~Contact.is_deleted, visible(Contact), *(EXPORT_FILTERS[name] for name in filters))
-        .order_by(Contact.created_at, Contact.id)
+        .order_by(*order)
     )
 
 

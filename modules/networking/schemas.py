@@ -20,6 +20,7 @@ from core.sdk import (
     UploadFile,
     Url,
 )
+from modules.networking.field_schemas import ColumnField, CustomValues
 from modules.networking.values import (
     Consent,
     ContactStatus,
@@ -27,7 +28,6 @@ from modules.networking.values import (
     DuplicatePolicy,
     DuplicateReason,
     DuplicateTier,
-    ImportField,
     ImportFormat,
     ImportMode,
     ImportSource,
@@ -90,6 +90,8 @@ class ContactIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     visibility: Visibility = Visibility.ORGANIZATION
     """Whoever creates it is its owner."""
     metadata: Metadata = {}
+    custom: CustomValues = {}
+    """By the keys of the organization's own fields."""
 
 
 class ContactPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -116,6 +118,8 @@ class ContactPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     visibility: Visibility | UnsetType = UNSET
     """For the owner, and for whoever may see every contact."""
     metadata: Metadata | UnsetType = UNSET
+    custom: CustomValues | UnsetType = UNSET
+    """What isn't named stays; null takes a value away."""
     stage_reason: StageReason | UnsetType = UNSET
     """Why `contact_type` goes back to an earlier stage."""
 
@@ -147,6 +151,7 @@ class ContactOut(Struct, frozen=True, kw_only=True):
     notes: str | None
     marketing_consent: Consent
     metadata: Metadata
+    custom: CustomValues
     lead_score: int
     last_interaction: datetime | None
     created_at: datetime
@@ -236,7 +241,7 @@ type ColumnName = Annotated[str, Meta(title=NO_NUL_TITLE, max_length=1000, patte
 class ImportPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A change of a draft: only what is sent is changed."""
 
-    mapping: Annotated[dict[ColumnName, ImportField | None], Meta(max_length=500)] | UnsetType = UNSET
+    mapping: Annotated[dict[ColumnName, ColumnField | None], Meta(max_length=500)] | UnsetType = UNSET
     """The field of each column that is named, null for one to leave out; other columns stay as they are."""
     mode: ImportMode | UnsetType = UNSET
     match_key: MatchKey | UnsetType = UNSET
@@ -334,7 +339,7 @@ class MergeShort(Struct, frozen=True, kw_only=True):
 
 class ImportColumn(Struct, frozen=True, kw_only=True):
     name: str
-    field: ImportField | None
+    field: ColumnField | None
     """What it fills; null for a column that is left out."""
 
 

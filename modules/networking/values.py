@@ -167,6 +167,19 @@ class MergeField(StrEnum):
     INDUSTRY = "industry"
     NOTES = "notes"
     METADATA = "metadata"
+    CUSTOM = "custom"
+
+
+class FieldKind(StrEnum):
+    """What the values of a custom field are."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    DATE = "date"
+    SELECT = "select"
+    MULTI_SELECT = "multi_select"
+    URL = "url"
 
 
 class RowOutcome(StrEnum):

@@ -7,6 +7,7 @@ from msgspec import Raw, Struct, convert
 from core.sdk import Ctx, Row
 from modules.networking.models import Contact, ContactImport, ContactImportError, ContactInteraction
 from modules.networking.schemas import ContactOut, ImportColumn, ImportErrorOut, ImportOut, InteractionOut
+from modules.networking.services.fields import CUSTOM
 from modules.networking.services.tags import tags_of
 from modules.networking.values import ImportField
 
@@ -25,7 +26,8 @@ def _shown[T: Struct](row: object, kind: type[T], **others: object) -> T:
 def contact_of(row: Row) -> ContactOut:
     """As the list has it. The database vouches for the types, and its JSON is JSON already."""
     values: dict[str, Any] = dict(row.items())
-    values["metadata"] = Raw(row["metadata"].encode())
+    for name in ("metadata", "custom"):
+        values[name] = Raw(row[name].encode())
     return ContactOut(**values)
 
 
@@ -40,7 +42,7 @@ def interaction_out(interaction: ContactInteraction) -> InteractionOut:
 def import_out(job: ContactImport, errors: list[ContactImportError]) -> ImportOut:
     shown = [_shown(error, ImportErrorOut) for error in errors]
     columns = [
-        ImportColumn(name=name, field=ImportField(field) if field in FIELDS else None)
+        ImportColumn(name=name, field=field if field in FIELDS or field.startswith(CUSTOM) else None)
         for name, field in zip(job.columns, job.fields, strict=False)
     ]
     return _shown(job, ImportOut, errors=shown, columns=columns)

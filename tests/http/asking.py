@@ -166,6 +166,16 @@ async def _tags(tenant: Tenant) -> dict[str, str]:
     return {name: await _made(tenant, TAGS, {"name": uuid4().hex}) for name in ("tag_id", "other_tag_id")}
 
 
+async def _field(tenant: Tenant) -> dict[str, str]:
+    name = f"f{uuid4().hex}"
+    field = {"key": name, "label": name, "kind": "text"}
+    return {"field_id": await _made(tenant, "/api/v1/networking/custom-fields", field)}
+
+
+async def _view(tenant: Tenant) -> dict[str, str]:
+    return {"view_id": await _made(tenant, "/api/v1/networking/views", {"name": "Mine"})}
+
+
 async def _scores(tenant: Tenant) -> dict[str, str]:
     rules = await tenant.client.put("/api/v1/networking/score-rules", json={"least": -7})
     return {"rules_id": rules.json()["id"], "run_id": await _made(tenant, "/api/v1/networking/score-runs")}
@@ -242,6 +252,8 @@ MAKERS: tuple[tuple[frozenset[str], Callable[[Tenant], Awaitable[dict[str, str]]
     (frozenset({"merge_id"}), _merge),
     (frozenset({"tag_id", "other_tag_id"}), _tags),
     (frozenset({"rules_id", "run_id"}), _scores),
+    (frozenset({"field_id"}), _field),
+    (frozenset({"view_id"}), _view),
     (frozenset({"user_id", "team_id", "role_id", "grant_id", "invitation_id"}), _people),
     (frozenset({"key_id", "session_id"}), _credentials),
     (frozenset({"organization_id", "slug", "impersonation_id"}), _for_operators),

@@ -272,6 +272,27 @@ FILLINGS |= {
     ),
     f"POST {CONTACTS}/tags": Filling(json={"contact_ids": [Id("networking.contacts")], "add": [Id("networking.tags")]}),
 }
+FIELD = {"field_id": Id("networking.custom_fields")}
+FIELD_ROUTES = "/api/v1/networking/custom-fields"
+FILLINGS |= {
+    f"GET {FIELD_ROUTES}": Filling(),
+    f"POST {FIELD_ROUTES}": Filling(json={"key": Fresh(), "label": Fresh(), "kind": "text"}),
+    f"GET {FIELD_ROUTES}/{{field_id:uuid}}": Filling(path=FIELD),
+    f"PATCH {FIELD_ROUTES}/{{field_id:uuid}}": Filling(
+        path=FIELD, json={"label": Fresh()}, rows={"networking.custom_fields": {"options": [], "archived_options": []}}
+    ),
+    f"DELETE {FIELD_ROUTES}/{{field_id:uuid}}": Filling(path=FIELD),
+}
+VIEW = {"view_id": Id("networking.saved_views")}
+VIEW_ROUTES = "/api/v1/networking/views"
+OWN_VIEWS = {"networking.saved_views": {"owner_id": Caller(), "filters": {"q": "Ada"}, "sort": None, "columns": None}}
+FILLINGS |= {
+    f"GET {VIEW_ROUTES}": Filling(rows=OWN_VIEWS),
+    f"POST {VIEW_ROUTES}": Filling(json={"name": Fresh()}),
+    f"GET {VIEW_ROUTES}/{{view_id:uuid}}": Filling(path=VIEW, rows=OWN_VIEWS),
+    f"PATCH {VIEW_ROUTES}/{{view_id:uuid}}": Filling(path=VIEW, json={"name": Fresh()}, rows=OWN_VIEWS),
+    f"DELETE {VIEW_ROUTES}/{{view_id:uuid}}": Filling(path=VIEW, rows=OWN_VIEWS),
+}
 MODULES = "/api/v1/modules"
 MODULE = {"name": "networking"}
 FILLINGS |= {

@@ -17,6 +17,9 @@ MINE = {"first_id": Caller()}
 PLANNED = {"networking.contact_interactions": {"status": "scheduled"}}
 INTERACTION = {"interaction_id": Id("networking.contact_interactions")}
 RULES = {"networking.score_rules": {"rules": {"most": 50}, "created_by": Caller()}}
+FIELD, VIEW = {"field_id": Id("networking.custom_fields")}, {"view_id": Id("networking.saved_views")}
+PLAIN = {"networking.custom_fields": {"options": [], "archived_options": []}}
+OWN_VIEWS = {"networking.saved_views": {"owner_id": Caller()}}
 FILLINGS = {
     "request_connection": Filling(json={"user_id": Colleague()}),
     "get_relation": Filling(path={"user_id": Colleague()}),
@@ -55,6 +58,12 @@ FILLINGS = {
     "merge_tags": Filling(
         path={"tag_id": Id("networking.tags")}, json={"other_id": Id("networking.contact_tags", "tag_id")}
     ),
+    "create_custom_field": Filling(json={"key": Fresh(), "label": Fresh(), "kind": "text"}),
+    "update_custom_field": Filling(path=FIELD, json={"label": Fresh()}, rows=PLAIN),
+    "list_views": Filling(rows=OWN_VIEWS),
+    "get_view": Filling(path=VIEW, rows=OWN_VIEWS),
+    "update_view": Filling(path=VIEW, json={"name": Fresh()}, rows=OWN_VIEWS),
+    "delete_view": Filling(path=VIEW, rows=OWN_VIEWS),
     "unshare_contact_with_member": Filling(path={"contact_id": SHARED, "user_id": GRANTEE}),
     "unshare_contact_with_team": Filling(
         path={"contact_id": SHARED, "team_id": GRANTEE}, rows={"networking.contact_shares": {"kind": "team"}}

@@ -26,6 +26,10 @@ PARAMETERS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
 """In how many ways a list is asked; others are asked plainly."""
 SILENT = {
     "list_tags",
+    "list_views",
+    "get_view",
+    "list_custom_fields",
+    "get_custom_field",
     "list_imports",
     "list_connections",
     "list_blocks",

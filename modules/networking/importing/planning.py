@@ -5,7 +5,7 @@ here, so the two agree although one of them writes nothing.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from core.sdk import FieldError, new_id
+from modules.networking.field_values import required_error
 from modules.networking.importing.rows import Row
 from modules.networking.keys import Key, keys_of
 from modules.networking.pipeline import NOT_ALLOWED, STAGE, PipelineRules, StageField, check_move, holds
@@ -72,12 +73,20 @@ class Planner:
     """Decides row by row, in the file's order."""
 
     def __init__(
-        self, *, mode: ImportMode, match_key: MatchKey, duplicates: DuplicatePolicy, pipeline: PipelineRules
+        self,
+        *,
+        mode: ImportMode,
+        match_key: MatchKey,
+        duplicates: DuplicatePolicy,
+        pipeline: PipelineRules,
+        required: Collection[str] = (),
     ) -> None:
+        """`required` are the keys of custom fields that a new contact must have."""
         self.mode = mode
         self.match_key = match_key
         self.duplicates = duplicates
         self.pipeline = pipeline
+        self.required = required
         self.read_only: set[UUID] = set()
         """Contacts that whoever started the import may see and not change."""
         self.created: set[UUID] = set()
@@ -142,8 +151,9 @@ class Planner:
             return check_move(standing.values, standing.with_row(row.values).values, row.stage_reason, self.pipeline)
         errors = check_move(None, {STAGE: ContactType.TARGET, **row.values}, None, self.pipeline)
         if "first_name" not in row.values:
-            errors.insert(0, FieldError(field="first_name", code="required", message="This field is required"))
-        return errors
+            errors.insert(0, required_error("first_name"))
+        own = row.values.get("custom", {})
+        return [*errors, *(required_error(f"custom.{key}") for key in self.required if key not in own)]
 
     def _brings_back(self, row: Row, matches: Mapping[Key, list[Match]]) -> bool:
         """Whether the row has what identified somebody who was erased, and no contact has it now."""
@@ -215,6 +225,8 @@ def updated(stored: Values, said: Values) -> Values:
         others = [*stored["additional_emails"], stored["email"], *said.get("additional_emails", ())]
         kept = [address for address in dict.fromkeys(others) if address and address != said["email"]]
         values["additional_emails"] = kept[: MAX_EMAILS - 1]
+    if "custom" in said:
+        values["custom"] = stored["custom"] | said["custom"]
     if Consent.WITHDRAWN in {stored["marketing_consent"], said.get("marketing_consent")}:
         values["marketing_consent"] = Consent.WITHDRAWN
     return values

@@ -20,6 +20,8 @@ from modules.networking.services.stages import announce
 from modules.networking.values import ImportState, RevertOutcome, RowOutcome, StageSource
 
 BATCH_CONTACTS = 500
+LATER_COLUMNS: writing.Values = {"custom": {}}
+"""What a contact had in columns that were not there yet when an older version remembered it."""
 
 
 async def revert_import(ctx: Ctx, import_id: UUID) -> None:
@@ -105,7 +107,8 @@ async def _put_back(ctx: Ctx, rows: Sequence[Any]) -> None:
             .execution_options(synchronize_session=False)
         )
     await announce(ctx, StageSource.REVERT)
-    await writing.update_contacts(ctx, {row.contact_id: row.before for row in rows if not row.created})
+    before = {row.contact_id: LATER_COLUMNS | row.before for row in rows if not row.created}
+    await writing.update_contacts(ctx, before)
 
 
 async def _tell(ctx: Ctx, job: ContactImport, ids: Sequence[UUID], kept: set[UUID]) -> None:

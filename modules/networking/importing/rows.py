@@ -1,7 +1,8 @@
 """A row of a file as values of a contact, judged by the rules of the API."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -10,10 +11,11 @@ from msgspec import UNSET, Struct, UnsetType
 
 from core.sdk import Email, FieldError, LongText, OptionalText, Phone, ShortText, Url, field_errors
 from modules.networking.exporting import FORMULA_STARTS
+from modules.networking.field_values import Field, judged, read
 from modules.networking.importing.records import Record
 from modules.networking.keys import Key, keys_of, linkedin_key, phone_key
 from modules.networking.schemas import MAX_EMAILS, StageReason
-from modules.networking.values import Consent, ContactStatus, ContactType, ImportField, Priority
+from modules.networking.values import Consent, ContactStatus, ContactType, FieldKind, ImportField, Priority
 
 SEVERAL = re.compile(r"\s*(?::::|[;,])\s*")
 """What stands between addresses in one cell: Google writes ` ::: `, HubSpot `;`."""
@@ -22,6 +24,8 @@ UNSEEN = re.compile("[\u00a0\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 """Marks that programs put around numbers and nobody sees."""
 CLOSED = frozenset({ImportField.CONTACT_TYPE, ImportField.STATUS, ImportField.PRIORITY, ImportField.MARKETING_CONSENT})
 YES = frozenset({"true", "yes", "1", "ja"})
+CUSTOM = "custom."
+FIELDS = frozenset(ImportField)
 VCARD_VERSIONS = frozenset({"3.0", "4.0"})
 
 
@@ -68,11 +72,25 @@ class RowReader:
     """Makes rows of one file's records. `country` is where phone numbers without a country code are at home."""
 
     def __init__(
-        self, *, columns: Sequence[str], fields: Sequence[ImportField | None], is_vcard: bool, country: str | None
+        self,
+        *,
+        columns: Sequence[str],
+        fields: Sequence[str],
+        is_vcard: bool,
+        country: str | None,
+        custom: Mapping[str, Field] = MappingProxyType({}),
     ) -> None:
+        """`fields` are empty for columns that are left out."""
         self._columns = columns
-        self._mapped = [(index, field) for index, field in enumerate(fields) if field is not None]
+        self._mapped = [(index, ImportField(field)) for index, field in enumerate(fields) if field in FIELDS]
+        self._own = [
+            (index, custom[field.removeprefix(CUSTOM)])
+            for index, field in enumerate(fields)
+            if field.startswith(CUSTOM) and field.removeprefix(CUSTOM) in custom
+        ]
+        self._custom = custom
         self._names = {field.value: columns[index] for index, field in reversed(self._mapped)}
+        self._names |= {CUSTOM + field.key: columns[index] for index, field in reversed(self._own)}
         self._is_vcard = is_vcard
         self._country = country
 
@@ -90,25 +108,45 @@ class RowReader:
 
     def name_of(self, field: str) -> str:
         """The column that fills a field, as the file names it."""
+        if field.startswith(CUSTOM):
+            field = ".".join(field.split(".")[:2])
+            return self._names.get(field, field)
         field = field.partition(".")[0]
         other = {"additional_emails": ImportField.EMAIL, "first_name": ImportField.FULL_NAME}.get(field, field)
         return self._names.get(field) or self._names.get(other, field)
 
     def _fill(self, row: Row, said: dict[str, Any]) -> None:
+        own = judged(self._custom, self._said_of_own(row.cells), stored={})
         try:
-            read = msgspec.convert(said, RowValues)
+            taken = msgspec.convert(said, RowValues)
         except msgspec.ValidationError:
-            errors = {self.name_of(error.field): error for error in field_errors(said, RowValues)}
-            row.errors = [FieldError(field=n, code=error.code, message=error.message) for n, error in errors.items()]
+            row.errors = self._named([*field_errors(said, RowValues), *own.errors])
             return
-        values = {name: value for name in RowValues.__struct_fields__ if (value := getattr(read, name)) is not UNSET}
+        if own.errors:
+            row.errors = self._named(own.errors)
+            return
+        values = {name: value for name in RowValues.__struct_fields__ if (value := getattr(taken, name)) is not UNSET}
         row.contact_id, row.stage_reason = values.pop("id", None), values.pop("stage_reason", None)
         if "phone" in values:
             values["phone_e164"] = phone_key(values["phone"], self._country)
         if "linkedin_url" in values:
             values["linkedin_key"] = linkedin_key(values["linkedin_url"])
+        if own.values:
+            values["custom"] = own.values
         row.values = values
         row.keys = keys_of(values)
+
+    def _named(self, errors: Sequence[FieldError]) -> list[FieldError]:
+        """One for each column, by the file's name for it."""
+        by_column = {self.name_of(error.field): error for error in errors}
+        return [FieldError(field=name, code=e.code, message=e.message) for name, e in by_column.items()]
+
+    def _said_of_own(self, cells: Sequence[str]) -> dict[str, Any]:
+        said: dict[str, Any] = {}
+        for index, field in self._own:
+            if text := _disarmed(cells[index].strip()) if index < len(cells) else "":
+                said.setdefault(field.key, read(field, _url(text) if field.kind is FieldKind.URL else text))
+        return said
 
     def _said(self, cells: Sequence[str]) -> dict[str, Any]:
         said: dict[str, Any] = {}

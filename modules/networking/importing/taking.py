@@ -25,6 +25,7 @@ from modules.networking.models import Contact, ContactImport, ContactImportChunk
 from modules.networking.pipeline import STAGE
 from modules.networking.services.contacts import country_of
 from modules.networking.services.duplicates import Match, claim_all_keys, find_matches
+from modules.networking.services.fields import CUSTOM, all_fields, held_fields, own_fields
 from modules.networking.services.imports import CHUNK_BYTES, end_import, find_import
 from modules.networking.services.privacy import erased_among
 from modules.networking.services.stages import announce
@@ -43,7 +44,6 @@ from modules.networking.visibility import Viewer
 
 BATCH_ROWS = 500
 MAX_ROWS = 250_000
-FIELDS = frozenset(ImportField)
 NAMES = {ImportField.FIRST_NAME, ImportField.FULL_NAME}
 STORED = (Contact.id, Contact.version, *(getattr(Contact, name) for name in (*writing.TAKEN, *writing.STAMPS)))
 
@@ -76,9 +76,12 @@ async def run_import(ctx: Ctx, import_id: UUID, *, viewer: Viewer) -> None:
 
 
 async def reader_of(ctx: Ctx, job: ContactImport) -> RowReader:
-    fields = [ImportField(field) if field in FIELDS else None for field in job.fields]
     return RowReader(
-        columns=job.columns, fields=fields, is_vcard=job.format == ImportFormat.VCARD, country=await country_of(ctx)
+        columns=job.columns,
+        fields=job.fields,
+        is_vcard=job.format == ImportFormat.VCARD,
+        country=await country_of(ctx),
+        custom=await held_fields(ctx, own_fields(job.fields)),
     )
 
 
@@ -86,11 +89,15 @@ async def _take_all(ctx: Ctx, job: ContactImport, viewer: Viewer) -> None:
     if job.mode != ImportMode.UPDATE and not NAMES & set(job.fields):
         raise UnreadableFile("The header line names no column for the first name")
     reader = await reader_of(ctx, job)
+    custom = await all_fields(ctx)
+    if lost := [key for key in own_fields(job.fields) if key not in custom or custom[key].archived]:
+        raise UnreadableFile(f"The field {CUSTOM}{lost[0]}, which a column was to fill, is gone or archived")
     planner = Planner(
         mode=ImportMode(job.mode),
         match_key=MatchKey(job.match_key),
         duplicates=DuplicatePolicy(job.duplicates),
         pipeline=ctx.settings(NetworkingSettings).pipeline,
+        required=[key for key, field in custom.items() if field.required and not field.archived],
     )
     async for rows, place in batches(ctx, job, reader):
         if job.rows_done + len(rows) > MAX_ROWS:

@@ -28,12 +28,13 @@ from modules.networking.values import Consent, ContactStatus, ContactType, Prior
 
 TAKEN = tuple(
     "first_name last_name email additional_emails phone phone_e164 company job_title linkedin_url linkedin_key bio "
-    "avatar_url contact_type status priority business_type network_type industry notes marketing_consent".split()
+    "avatar_url contact_type status priority business_type network_type industry notes marketing_consent custom".split()
 )
 """Columns of a contact that a file can fill."""
 STAMPS = ("updated_by", "updated_at")
 DEFAULTS: Values = dict.fromkeys(TAKEN) | {
     "additional_emails": [],
+    "custom": {},
     "contact_type": ContactType.TARGET,
     "status": ContactStatus.NEW_CLIENT,
     "priority": Priority.MEDIUM,

@@ -28,12 +28,13 @@ from core.sdk import (
     tagged,
 )
 from modules.networking.exporting import export_contacts
+from modules.networking.field_schemas import CUSTOM_FILTER, CUSTOM_FILTER_TITLE
 from modules.networking.permissions import EXPORT, READ, WRITE
 from modules.networking.queries import CONTACTS, DELETED_CONTACTS, FOUND_CONTACTS, FOUND_DELETED_CONTACTS, INTERACTIONS
+from modules.networking.saved_view_schemas import ContactSort, ViewFilters
 from modules.networking.schemas import ContactIn, ContactOut, ContactPatch, InteractionIn, InteractionOut
 from modules.networking.searching import search_values
-from modules.networking.services import contacts, interactions
-from modules.networking.services.tags import tag_key
+from modules.networking.services import contacts, interactions, saved_views
 from modules.networking.values import ContactStatus, ContactType, Priority
 from modules.networking.views import contact_of, contact_out, interaction_out
 from modules.networking.visibility import viewer_of
@@ -53,20 +54,24 @@ TagFilter = Annotated[
     str | None,
     QueryParameter(title=NO_NUL_TITLE, min_length=1, max_length=50, pattern=NO_NUL, description="The name of a tag"),
 ]
+OwnFilter = Annotated[
+    str | None,
+    QueryParameter(
+        title=CUSTOM_FILTER_TITLE,
+        min_length=3,
+        max_length=300,
+        pattern=CUSTOM_FILTER,
+        description="A custom field's key and value, `account_tier:Gold`",
+    ),
+]
+SavedViewId = Annotated[
+    UUID | None,
+    QueryParameter(description="A saved view, whose filters, order and columns hold where nothing else is said"),
+]
 AllowDuplicate = Annotated[
     bool,
     QueryParameter(description="Take it although another contact has the address, number or profile (409 otherwise)"),
 ]
-ContactSort = Literal[
-    "created_at", "-created_at",
-    "updated_at", "-updated_at",
-    "first_name", "-first_name",
-    "last_name", "-last_name",
-    "company", "-company",
-    "lead_score", "-lead_score",
-    "last_interaction", "-last_interaction",
-    "relevance", "-relevance",
-]  # fmt: skip
 InteractionSort = Literal["interaction_date", "-interaction_date", "created_at", "-created_at"]
 
 
@@ -87,27 +92,34 @@ async def list_contacts(
     industry: Text = None,
     owner_id: FromQuery[UUID | None] = None,
     tag: TagFilter = None,
+    custom: OwnFilter = None,
     q: Search = None,
     is_deleted: FromQuery[bool] = False,
+    view: SavedViewId = None,
     sort: FromQuery[ContactSort | None] = None,
     limit: Limit = DEFAULT_LIMIT,
     cursor: PageCursor = None,
 ) -> Response[Page[ContactOut]]:
     """With `q`, the best come first unless `sort` says otherwise; without it, the newest."""
-    searched = search_values(q)
-    found = FOUND_DELETED_CONTACTS if is_deleted else FOUND_CONTACTS
-    page = await ctx.page(
-        found if searched else DELETED_CONTACTS if is_deleted else CONTACTS,
-        sort=sort,
-        limit=limit,
-        cursor=cursor,
+    given = ViewFilters(
         contact_type=contact_type,
         status=status,
         priority=priority,
         industry=industry,
         owner_id=owner_id,
-        tag=None if tag is None else tag_key(tag),
-        **searched,
+        tag=tag,
+        custom=custom,
+        q=q,
+    )
+    asked = await saved_views.asked(ctx, view, given, sort=sort)
+    searched = search_values(asked.filters.get("q"))
+    found = FOUND_DELETED_CONTACTS if is_deleted else FOUND_CONTACTS
+    page = await ctx.page(
+        found if searched else DELETED_CONTACTS if is_deleted else CONTACTS,
+        sort=asked.sort,
+        limit=limit,
+        cursor=cursor,
+        **{**asked.filters, "q": None, **searched},
         viewer=viewer_of(ctx),
     )
     return json_bytes(page)
@@ -129,20 +141,24 @@ async def export_contacts_csv(
     industry: Text = None,
     owner_id: FromQuery[UUID | None] = None,
     tag: TagFilter = None,
+    custom: OwnFilter = None,
     q: Search = None,
+    view: SavedViewId = None,
 ) -> Stream:
-    asked = {
-        "contact_type": contact_type,
-        "status": status,
-        "priority": priority,
-        "industry": industry,
-        "owner_id": owner_id,
-        "tag": None if tag is None else tag_key(tag),
-        "q": q,
-    }
-    filters = {name: value for name, value in asked.items() if value is not None}
-    await ctx.note_read("networking.contacts", format="csv", filters=filters)
-    rows = export_contacts(ctx, filters)
+    """The oldest first, and all columns, unless the view says otherwise."""
+    given = ViewFilters(
+        contact_type=contact_type,
+        status=status,
+        priority=priority,
+        industry=industry,
+        owner_id=owner_id,
+        tag=tag,
+        custom=custom,
+        q=q,
+    )
+    asked = await saved_views.asked(ctx, view, given)
+    await ctx.note_read("networking.contacts", format="csv", filters=asked.filters)
+    rows = export_contacts(ctx, asked.filters, sort=asked.sort, columns=asked.columns)
     headers = {"Content-Disposition": 'attachment; filename="contacts.csv"'}
     return Stream(rows, media_type="text/csv", headers=headers)
 

@@ -19,6 +19,7 @@ from modules.networking.models import Contact
 from modules.networking.pipeline import NOT_ALLOWED, STAGE, StageField, is_step_back
 from modules.networking.schemas import ContactIn, ContactPatch
 from modules.networking.services.duplicates import refuse_duplicates
+from modules.networking.services.fields import CUSTOM, custom_values
 from modules.networking.services.stages import announce, refuse_move
 from modules.networking.stage_schemas import StageMove
 from modules.networking.values import StageSource
@@ -65,6 +66,7 @@ async def create_contact(ctx: Ctx, data: ContactIn, *, allow_duplicate: bool = F
     refuse_move(ctx, None, values)
     if not allow_duplicate:
         await refuse_duplicates(ctx, keys_of(values))
+    values["custom"] = await custom_values(ctx, values["custom"], stored={}, is_new=True)
     contact = Contact(**values, owner_id=ctx.user_id, created_by=ctx.user_id, updated_by=ctx.user_id)
     ctx.db.add(contact)
     await ctx.db.flush()
@@ -116,6 +118,8 @@ async def move_contact(
 
 async def _change(ctx: Ctx, contact: Contact, data: ContactPatch, *, allow_duplicate: bool) -> Contact:
     values = await identified(ctx, stored(data))
+    if "custom" in values:
+        values["custom"] = await custom_values(ctx, values["custom"], stored=contact.custom)
     known = set(keys_of(_identity(contact)))
     changed = [name for name, value in values.items() if getattr(contact, name) != value]
     if "visibility" in changed:
@@ -127,6 +131,7 @@ async def _change(ctx: Ctx, contact: Contact, data: ContactPatch, *, allow_dupli
     refuse_move(ctx, before, before | values, reason)
     if STAGE in changed:
         await announce(ctx, StageSource.API, {contact.id: reason})
+    fields = _told(contact, values, changed)
     for name in changed:
         setattr(contact, name, values[name])
     with ctx.db.no_autoflush:
@@ -134,11 +139,19 @@ async def _change(ctx: Ctx, contact: Contact, data: ContactPatch, *, allow_dupli
             await refuse_duplicates(ctx, set(keys_of(_identity(contact))) - known, besides=contact.id)
     contact.updated_by = ctx.user_id
     await ctx.db.flush()
-    fields = [name.rstrip("_") for name in changed if name not in {"phone_e164", "linkedin_key"}]
     ctx.emit(ContactUpdated(contact_id=contact.id, changed=fields))
     if STAGE in changed:
         ctx.emit(_stage_changed(contact, stage))
     return contact
+
+
+def _told(contact: Contact, values: dict[str, Any], changed: list[str]) -> list[str]:
+    """What events call the columns that change, and each custom field by itself."""
+    fields = [name.rstrip("_") for name in changed if name not in {"phone_e164", "linkedin_key", "custom"}]
+    if "custom" in changed:
+        before, after = contact.custom, values["custom"]
+        fields += [CUSTOM + key for key in sorted({*before, *after}) if before.get(key) != after.get(key)]
+    return fields
 
 
 def _stage_changed(contact: Contact, before: str) -> ContactStageChanged:

@@ -4,6 +4,7 @@ The upload is stored in the transaction that answers 202, so the job can never b
 is in `importing`.
 """
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -11,11 +12,12 @@ import msgspec
 from msgspec import UNSET
 from sqlalchemy import delete, insert, select
 
-from core.sdk import Conflict, Ctx, Invalid, NotFound, UploadFile, check_if_match, clock, new_id
+from core.sdk import Conflict, Ctx, FieldError, Invalid, NotFound, UploadFile, check_if_match, clock, new_id
 from modules.networking.importing.detection import Detected, Detector
 from modules.networking.importing.records import UnreadableFile
 from modules.networking.models import ContactImport, ContactImportChunk, ContactImportError
 from modules.networking.schemas import ImportPatch, ImportUpload
+from modules.networking.services.fields import CUSTOM, Fields, all_fields, own_fields, with_own_fields
 from modules.networking.values import ImportState
 
 CHUNK_BYTES = 1_048_576
@@ -47,7 +49,7 @@ async def upload_import(ctx: Ctx, data: ImportUpload) -> ContactImport:
     detector = Detector()
     await _store(ctx, job, data.file, detector)
     try:
-        _describe(job, detector.found())
+        _describe(job, detector.found(), await all_fields(ctx))
     except UnreadableFile as error:
         await end_import(ctx, job, ImportState.FAILED, reason=error.detail)
     await ctx.db.flush()
@@ -79,10 +81,10 @@ async def _store(ctx: Ctx, job: ContactImport, file: UploadFile, detector: Detec
         raise Invalid("The file is empty", code="empty-file")
 
 
-def _describe(job: ContactImport, found: Detected) -> None:
+def _describe(job: ContactImport, found: Detected, custom: Fields) -> None:
     job.format, job.source = found.format, found.source
     job.encoding, job.delimiter = found.encoding, found.delimiter
-    job.columns, job.fields = found.columns, [field or "" for field in found.fields]
+    job.columns, job.fields = found.columns, with_own_fields(found.columns, found.fields, custom)
     job.first_byte = job.bytes_done = found.offset
     job.first_line = job.next_line = found.line
 
@@ -123,11 +125,25 @@ async def update_import(ctx: Ctx, import_id: UUID, data: ImportPatch, *, if_matc
     if unknown := [name for name in mapping if name not in job.columns]:
         raise Conflict(f"The file has no column {unknown[0]!r}", code="no-such-column")
     if mapping:
+        await _refuse_unknown_fields(ctx, mapping)
         job.fields = [mapping.get(name, field) or "" for name, field in zip(job.columns, job.fields, strict=True)]
     for name, value in changes.items():
         setattr(job, name, value)
     await ctx.db.flush()
     return job
+
+
+async def _refuse_unknown_fields(ctx: Ctx, mapping: Mapping[str, str | None]) -> None:
+    known = await all_fields(ctx)
+    own = {name: own_fields([field])[0] for name, field in mapping.items() if field and field.startswith(CUSTOM)}
+    message = "There is no such field, or it is archived"
+    errors = [
+        FieldError(field=f"mapping.{name}", code="unknown", message=message)
+        for name, key in own.items()
+        if key not in known or known[key].archived
+    ]
+    if errors:
+        raise Invalid(errors=errors)
 
 
 async def start_import(ctx: Ctx, import_id: UUID) -> ContactImport:

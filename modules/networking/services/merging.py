@@ -195,6 +195,8 @@ def merged_values(
         values |= {column: getattr(source, column) for column in (name, *DERIVED.get(name, ()))}
     if MergeField.METADATA not in {*take, *keep}:
         values["metadata_"] = other.metadata_ | survivor.metadata_
+    if MergeField.CUSTOM not in {*take, *keep}:
+        values["custom"] = other.custom | survivor.custom
     addresses = [survivor.email, *survivor.additional_emails, other.email, *other.additional_emails]
     kept = [address for address in dict.fromkeys(addresses) if address and address != values["email"]]
     values["additional_emails"] = kept[: MAX_EMAILS - 1]

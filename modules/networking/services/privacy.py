@@ -14,6 +14,7 @@ from modules.networking.connection_models import Connection
 from modules.networking.keys import Key, keys_of
 from modules.networking.matching_models import MatchFeedback, MatchingProfile
 from modules.networking.models import Contact, ContactImportRow, ContactMerge, ErasedKey
+from modules.networking.saved_view_models import SavedView
 from modules.networking.score_models import ContactScore
 from modules.networking.services.duplicates import claim_all_keys
 
@@ -124,9 +125,11 @@ async def _forget_rows(ctx: Ctx, contact: Contact, keys: Iterable[Key]) -> None:
 
 async def forget(ctx: Ctx, subject_id: UUID) -> None:
     """A contact's score, its merges, which can't be undone after that, and its place in the lists: it goes to the
-    trash. A member's connections, those blocked too, and their profile. What was said of recommendations of either."""
+    trash. A member's connections, those blocked too, their profile, and views that they shared with nobody. What was
+    said of recommendations of either."""
     mine = ctx.organization_id
     merged = or_(ContactMerge.survivor_id == subject_id, ContactMerge.merged_id == subject_id)
+    views = SavedView.organization_id == mine, SavedView.owner_id == subject_id
     judged = or_(MatchFeedback.about_id == subject_id, MatchFeedback.other_id == subject_id)
     for statement in (
         delete(ContactScore).where(ContactScore.organization_id == mine, ContactScore.contact_id == subject_id),
@@ -137,6 +140,8 @@ async def forget(ctx: Ctx, subject_id: UUID) -> None:
         .where(Contact.organization_id == mine, Contact.id == subject_id, ~Contact.is_deleted)
         .values(is_deleted=True, deleted_at=clock.now()),
         delete(Connection).where(*_with(ctx, subject_id)),
+        delete(SavedView).where(*views, ~SavedView.is_shared),
+        update(SavedView).where(*views).values(owner_id=None),
     ):
         await ctx.db.execute(statement.execution_options(synchronize_session=False))
 

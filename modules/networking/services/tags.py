@@ -1,17 +1,18 @@
 """Tags: made, renamed, merged, deleted; put on contacts and taken off."""
 
-import unicodedata
 from collections.abc import Collection, Sequence
 from itertools import batched
 from uuid import UUID
 
 from msgspec import UNSET
-from sqlalchemy import delete, select
+from sqlalchemy import ARRAY, Text, cast, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from core.sdk import Conflict, Ctx, FieldError, Invalid, NotFound, check_if_match, new_id
 from modules.networking.contract import ContactUpdated
+from modules.networking.keys import name_key
 from modules.networking.models import Contact
+from modules.networking.saved_view_models import SavedView
 from modules.networking.tag_models import ContactTag, Tag
 from modules.networking.tag_schemas import TaggedContact, TaggingIn, TaggingOutcome, TagIn, TagPatch
 from modules.networking.visibility import contacts_with_rights
@@ -19,13 +20,8 @@ from modules.networking.visibility import contacts_with_rights
 PAIRS_A_STATEMENT = 2000
 
 
-def tag_key(name: str) -> str:
-    """The name as it is compared: without regard to case, to how it is encoded, and to how much space is in it."""
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
-
-
 def _named(name: str) -> dict[str, str]:
-    key = tag_key(name)
+    key = name_key(name)
     if not key:
         message = "Expected a name that can be seen"
         raise Invalid(message, errors=[FieldError(field="name", code="blank", message=message)])
@@ -58,7 +54,10 @@ async def update_tag(ctx: Ctx, tag_id: UUID, data: TagPatch, *, if_match: str | 
         named = _named(data.name)
         if named["key"] != tag.key:
             await _refuse_taken(ctx, named["key"])
-        tag.name, tag.key = named["name"], named["key"]
+        old, tag.name, tag.key = tag.name, named["name"], named["key"]
+        if old != tag.name:
+            await ctx.db.flush()
+            await _follow(ctx, old, tag.name)
     if data.colour is not UNSET:
         tag.colour = data.colour
     await ctx.db.flush()
@@ -99,7 +98,19 @@ async def merge_tags(ctx: Ctx, tag_id: UUID, other_id: UUID) -> Tag:
     await _put_on(ctx, ids, [tag_id])
     await ctx.db.delete(tags[other_id])
     await ctx.db.flush()
+    await _follow(ctx, tags[other_id].name, tags[tag_id].name)
     return tags[tag_id]
+
+
+async def _follow(ctx: Ctx, old: str, new: str) -> None:
+    """Saved views that ask for the tag ask for it by the name that it has now."""
+    renamed = func.jsonb_set(SavedView.filters, cast(["tag"], ARRAY(Text)), func.to_jsonb(cast(new, Text)))
+    await ctx.db.execute(
+        update(SavedView)
+        .where(SavedView.organization_id == ctx.organization_id, SavedView.filters["tag"].astext == old)
+        .values(filters=renamed, version=SavedView.version + 1)
+        .execution_options(synchronize_session=False)
+    )
 
 
 async def tag_contacts(ctx: Ctx, data: TaggingIn) -> list[TaggedContact]:
