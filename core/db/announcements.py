@@ -17,6 +17,7 @@ from typing import Any, cast
 import asyncpg
 import structlog
 from sqlalchemy import BigInteger, Identity, func, text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -83,8 +84,7 @@ class Watcher:
                 await self._watch()
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 log.warning("announcements.unheard", error=f"{type(error).__name__}: {error}")
-            for topic in self._listeners:
-                self._tell(topic, None)
+            self._tell_all()
             await asyncio.sleep(RETRY_SECONDS)
 
     async def look(self, connection: "TenantConnection | asyncpg.Connection[asyncpg.Record]") -> None:
@@ -99,10 +99,15 @@ class Watcher:
         self._told = again | (self._told - before)
 
     async def catch_up(self, database: Database) -> None:
-        """Pass on, over a connection of the pool, all that is committed by now."""
-        async with database.system() as system:
-            connection = await (await system.connection()).get_raw_connection()
-            await self.look(cast("TenantConnection", connection.driver_connection))
+        """Pass on, over a connection of the pool, all that is committed by now; where that can't be done, it may be
+        anything."""
+        try:
+            async with database.system() as system:
+                connection = await (await system.connection()).get_raw_connection()
+                await self.look(cast("TenantConnection", connection.driver_connection))
+        except (OSError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            log.warning("announcements.not_caught_up", error=f"{type(error).__name__}: {error}")
+            self._tell_all()
 
     async def _watch(self) -> None:
         """Listen until the connection fails. Of what was announced before, all that is known is forgotten."""
@@ -111,8 +116,7 @@ class Watcher:
             await connection.add_listener(CHANNEL, self._hear)
             self._horizon = await connection.fetchval("SELECT pg_snapshot_xmin(pg_current_snapshot())::text")
             self._told.clear()
-            for topic in self._listeners:
-                self._tell(topic, None)
+            self._tell_all()
             while True:
                 await self.look(connection)
                 await asyncio.sleep(POLL_SECONDS)
@@ -127,6 +131,10 @@ class Watcher:
         if number not in self._told:
             self._told.add(number)
             self._tell(topic, key)
+
+    def _tell_all(self) -> None:
+        for topic in self._listeners:
+            self._tell(topic, None)
 
     def _tell(self, topic: str, key: str | None) -> None:
         for heard in self._listeners.get(topic, ()):

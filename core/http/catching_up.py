@@ -9,6 +9,8 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 CHANGES_ACCESS = "changes_access"
 """In the `opt` of a handler or router: its mutations may change who may do what."""
+REFUSED = 400
+"""From here on, nothing was changed."""
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -24,7 +26,7 @@ class CatchingUp(ASGIMiddleware):
             return
 
         async def send_when_caught_up(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] == "http.response.start" and message["status"] < REFUSED:
                 await scope["litestar_app"].state.services.catch_up()
             await send(message)
 

@@ -1,11 +1,15 @@
 """Loaded by the Schemathesis run, not by pytest."""
 
+from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
 import schemathesis
 
 from core.identity.breached import is_breached
+
+OWN = ("custom", "columns", "options", "archived_options")
+"""Where an organization's own fields stand."""
 
 
 @schemathesis.hook
@@ -15,6 +19,11 @@ def before_call(context: object, case: Any, kwargs: object) -> None:
         case.query.pop("cursor", None)
         if "Idempotency-Key" in case.headers:
             case.headers["Idempotency-Key"] = uuid4().hex  # what the schema can't say: another one for each request
+        for place in _with_own_fields(case):  # those made of the document's examples are not filtered below
+            for name in OWN:
+                place.pop(name, None)
+            if str(place.get("sort", "")).endswith("relevance") and not place.get("q"):
+                del place["sort"]  # only what is searched for has one
 
 
 @schemathesis.hook
@@ -23,8 +32,22 @@ def filter_case(context: object, case: Any) -> bool:
     the wire is valid; and the like."""
     is_form = case.media_type == "multipart/form-data" and isinstance(case.body, dict)
     is_strange = (is_form and [] in case.body.values()) or _holds_whole_float(case.body)
-    untold = (_chooses_breached_password, _is_beyond_the_first_stage, _ends_before_it_begins)
+    untold = (_chooses_breached_password, _is_beyond_the_first_stage, _ends_before_it_begins, _speaks_of_own_fields)
     return not (is_strange or any(is_so(case) for is_so in untold))
+
+
+def _speaks_of_own_fields(case: Any) -> bool:
+    """Which fields an organization has of its own, and what they may hold, is for itself to say."""
+    return any(place.get(name) for place in _with_own_fields(case) for name in OWN)
+
+
+def _with_own_fields(case: Any) -> Iterator[dict[str, Any]]:
+    if case.query:
+        yield case.query
+    if isinstance(case.body, dict):
+        yield case.body
+        if isinstance(filters := case.body.get("filters"), dict):
+            yield filters
 
 
 def _ends_before_it_begins(case: Any) -> bool:
