@@ -5,11 +5,12 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Event
 from types import FrameType
+from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -28,6 +29,7 @@ from core.settings import VARIABLES, Environment, Settings, load_settings
 
 DATABASE = "plugs"
 PROBE_SECONDS = 0.5
+SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
 def run_everything() -> int:
@@ -54,7 +56,7 @@ def _start_and_keep(settings: Settings) -> int:
         if own_database:
             postgres = LocalPostgres(settings.data_dir / "postgres")
             stack.callback(postgres.stop)
-            changes["database_url"] = asyncio.run(_ensure_database(postgres.start()))
+            changes["database_url"] = _run(_ensure_database(postgres.start()))
             servers.append(postgres)
         if not settings.redis_url:
             redis = LocalRedis(settings.data_dir / "redis")
@@ -63,7 +65,7 @@ def _start_and_keep(settings: Settings) -> int:
             servers.append(redis)
         environment = _environment_of(changes)
         runtime = make_runtime(load_settings({**os.environ, **environment}))
-        asyncio.run(_prepare(runtime, demo=own_database))
+        _run(_prepare(runtime, demo=own_database))
         plugs = Path(sys.executable).with_name("plugs")
         return Supervisor(click.echo).run(
             [
@@ -94,8 +96,32 @@ def _refuse_taken_port(settings: Settings) -> None:
 
 def _end_in_order_on_signals() -> None:
     """Until the supervisor takes over, a signal unwinds the stack, so that servers already started are stopped."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, _leave)
+
+
+def _run[T](work: Coroutine[Any, Any, T]) -> T:
+    """Run it on a loop, where a signal cancels what is awaited: to raise from within a driver's own code, wherever that
+    is at the moment, can end the interpreter itself."""
+
+    async def run() -> T:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+        def leave() -> None:
+            _told_to_leave.set()
+            if task is not None:
+                task.cancel()
+
+        for number in SIGNALS:
+            loop.add_signal_handler(number, leave)
+        return await work
+
+    try:
+        return asyncio.run(run())
+    except asyncio.CancelledError:
+        sys.exit(0)
+    finally:
+        _end_in_order_on_signals()
 
 
 _told_to_leave = Event()
