@@ -15,6 +15,7 @@ from typing import Any, Protocol, cast
 from uuid import UUID
 
 import asyncpg
+from msgspec import Struct
 from sqlalchemy import ColumnElement, Select, Uuid, bindparam
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -38,20 +39,43 @@ def mine(model: type[TenantRow]) -> ColumnElement[bool]:
     return model.organization_id == bindparam(TENANT, type_=Uuid())
 
 
-class Read:
-    """A SELECT compiled for asyncpg: the SQL and the order of its parameters. Values are bound when it runs."""
+class _Compiled(Struct, frozen=True):
+    sql: str
+    names: Sequence[str]
+    """Of the parameters, in their order."""
+    defaults: Mapping[str, Any]
 
-    __slots__ = ("_defaults", "_names", "sql")
+
+class Read:
+    """A SELECT for asyncpg: the SQL and the order of its parameters. It is compiled when it first runs, so that
+    importing a module costs nothing, and values are bound each time."""
+
+    __slots__ = ("_compiled", "_statement")
 
     def __init__(self, statement: Select[*tuple[Any, ...]]) -> None:
-        compiled = statement.compile(dialect=_DIALECT)
-        self.sql = str(compiled)
-        self._names: Sequence[str] = compiled.positiontup or ()
-        self._defaults: Mapping[str, Any] = compiled.params
+        self._statement = statement
+        self._compiled: _Compiled | None = None
+
+    @property
+    def compiled(self) -> _Compiled:
+        if self._compiled is None:
+            made = self._statement.compile(dialect=_DIALECT)
+            self._compiled = _Compiled(str(made), made.positiontup or (), made.params)
+        return self._compiled
+
+    @property
+    def sql(self) -> str:
+        return self.compiled.sql
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Of the parameters, in their order."""
+        return self.compiled.names
 
     def arguments(self, tenant: UUID, values: dict[str, Any]) -> list[Any]:
         values[TENANT] = tenant
-        return [values[name] if name in values else self._defaults[name] for name in self._names]
+        compiled = self.compiled
+        return [values[name] if name in values else compiled.defaults[name] for name in compiled.names]
 
 
 class Reads(Protocol):

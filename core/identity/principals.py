@@ -5,6 +5,7 @@ keys, operators and organizations announce it (migration 0009), and every proces
 A route that changes such a thing lets its own process catch up before it answers, so the next request already meets it.
 """
 
+import asyncio
 import hashlib
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -37,6 +38,8 @@ class Principals:
         self._authenticator = authenticator
         self._known: dict[bytes, _Known] = {}
         self._changes = 0
+        self._looking: dict[bytes, asyncio.Task[Principal]] = {}
+        """Look-ups that are under way, and began after the last change."""
 
     async def authenticate(self, bearer: str, *, even_suspended: bool = False) -> Principal:
         """Raises what the other raises; a credential that doesn't count is not remembered, nor is an operator's."""
@@ -47,8 +50,21 @@ class Principals:
         known = self._known.get(key)
         if known is not None and now < known.until:
             return known.principal
-        changes = self._changes
-        principal = await self._authenticator.authenticate(bearer, even_suspended=even_suspended)
+        looking = self._looking.get(key)
+        if looking is None:  # many requests of one client at once are one look
+            looking = self._looking[key] = asyncio.create_task(
+                self._look_up(key, bearer, even_suspended=even_suspended)
+            )
+        return await asyncio.shield(looking)
+
+    async def _look_up(self, key: bytes, bearer: str, *, even_suspended: bool, changes: int) -> Principal:
+        """`changes` is how many were heard of when the look was begun."""
+        now = clock.now()
+        try:
+            principal = await self._authenticator.authenticate(bearer, even_suspended=even_suspended)
+        finally:
+            if self._looking.get(key) is asyncio.current_task():
+                del self._looking[key]
         is_ordinary = principal.impersonator_id is None and not principal.platform
         if is_ordinary and changes == self._changes:  # else what was read may be older than what was announced since
             if len(self._known) >= KEPT:
@@ -59,6 +75,7 @@ class Principals:
     def hear(self, key: str | None) -> None:
         """`user:…` or `organization:…` names whom it is about; None means that it may be anybody."""
         self._changes += 1
+        self._looking.clear()
         kind, _, value = (key or "").partition(":")
         match kind:
             case "user":

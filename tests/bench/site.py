@@ -209,7 +209,7 @@ class Site:
 
 
 def _as_json(read: Read) -> dict[str, Any]:
-    return {"sql": read.sql, "names": list(read._names)}
+    return {"sql": read.sql, "names": list(read.names)}
 
 
 def _answers(port: int, process: "subprocess.Popen[bytes]") -> bool:

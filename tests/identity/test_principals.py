@@ -1,5 +1,6 @@
 """Who a credential belongs to is remembered, and forgotten with whatever changes it, whoever and wherever that is."""
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -115,6 +116,7 @@ class Book:
 
     async def authenticate(self, bearer: str, *, even_suspended: bool = False) -> Principal:
         self.asked.append(f"{bearer}{' even suspended' if even_suspended else ''}")
+        await asyncio.sleep(0)
         self.meanwhile()
         if bearer not in self.entries:
             raise Unauthenticated
@@ -171,6 +173,30 @@ async def test_what_was_read_before_a_change_was_heard_of_is_not_remembered() ->
     await principals.authenticate("ada")
     await principals.authenticate("ada")
 
+    assert book.asked == ["ada"] * 2
+
+
+async def test_many_requests_at_once_are_one_look() -> None:
+    book = Book()
+    ada, principals = book.enter("ada"), Principals(book)
+    impatient = asyncio.create_task(principals.authenticate("ada"))
+    others = [asyncio.create_task(principals.authenticate("ada")) for _ in range(20)]
+    await asyncio.sleep(0)
+    impatient.cancel()
+
+    assert await asyncio.gather(*others) == [ada] * 20
+    assert book.asked == ["ada"]
+
+
+async def test_who_asks_after_a_change_does_not_join_a_look_from_before() -> None:
+    book = Book()
+    ada, principals = book.enter("ada"), Principals(book)
+    before = asyncio.create_task(principals.authenticate("ada"))
+    await asyncio.sleep(0)
+    principals.hear(f"user:{ada.user_id}")
+    after = asyncio.create_task(principals.authenticate("ada"))
+
+    assert await asyncio.gather(before, after) == [ada] * 2
     assert book.asked == ["ada"] * 2
 
 
