@@ -43,18 +43,14 @@ class Principals:
 
     async def authenticate(self, bearer: str, *, even_suspended: bool = False) -> Principal:
         """Raises what the other raises; a credential that doesn't count is not remembered, nor is an operator's."""
-        key, now = (
-            hashlib.blake2b(bearer.encode(), digest_size=20, person=_PURPOSES[even_suspended]).digest(),
-            clock.now(),
-        )
+        key = hashlib.blake2b(bearer.encode(), digest_size=20, person=_PURPOSES[even_suspended]).digest()
         known = self._known.get(key)
-        if known is not None and now < known.until:
+        if known is not None and clock.now() < known.until:
             return known.principal
         looking = self._looking.get(key)
         if looking is None:  # many requests of one client at once are one look
-            looking = self._looking[key] = asyncio.create_task(
-                self._look_up(key, bearer, even_suspended=even_suspended)
-            )
+            look = self._look_up(key, bearer, even_suspended=even_suspended, changes=self._changes)
+            looking = self._looking[key] = asyncio.create_task(look)
         return await asyncio.shield(looking)
 
     async def _look_up(self, key: bytes, bearer: str, *, even_suspended: bool, changes: int) -> Principal:
