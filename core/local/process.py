@@ -49,14 +49,8 @@ def spawn(
     def before_exec() -> None:
         # A signal handler of ours would swallow a signal that arrives before exec, and what we ignore or block is
         # inherited beyond it.
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
-            signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        if _prctl is None:
-            return
-        _prctl(_PR_SET_PDEATHSIG, death_signal)  # after the change of user, which would clear it
-        if os.getppid() != parent:  # we died between fork and prctl, so the signal will never come
-            os._exit(1)
+        reset_signals()
+        die_with(parent, death_signal)  # after the change of user, which would clear it
 
     return subprocess.Popen(  # noqa: S603 - the commands are ours
         command,
@@ -72,6 +66,22 @@ def spawn(
         extra_groups=[] if account else None,
         preexec_fn=before_exec,  # noqa: PLW1509 - nothing else can set a parent-death signal; it takes no locks
     )
+
+
+def reset_signals() -> None:
+    """In a new child: handle, ignore and block nothing that its parent did."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def die_with(parent: int, death_signal: signal.Signals) -> None:
+    """In a new child: let the kernel send it the signal when the thread that forked it ends, where that can be had."""
+    if _prctl is None:
+        return
+    _prctl(_PR_SET_PDEATHSIG, death_signal)
+    if os.getppid() != parent:  # it died between fork and prctl, so the signal will never come
+        os._exit(1)
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:

@@ -33,12 +33,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if not config.getini("plugs_stage") or config.option.collectonly:
         return
-    from core.testing.stage import Addresses, Stage
+    from core.testing.stage import Addresses, set_stage
 
     if (handed := getattr(config, "workerinput", {}).get(WORKER_KEY)) is not None:
-        config.stash[ADDRESSES] = Addresses.from_mapping(handed)
+        config.stash[ADDRESSES] = Addresses.from_text(handed)
         return
-    config.stash[STAGE] = stage = Stage()
+    config.stash[STAGE] = stage = set_stage()
     config.stash[ADDRESSES] = stage.start()
 
 
@@ -47,7 +47,7 @@ def pytest_configure_node(node: object) -> None:
     """Called in the controller of a parallel run for each worker that it starts."""
     config: pytest.Config = node.config  # type: ignore[attr-defined]
     if ADDRESSES in config.stash:
-        node.workerinput[WORKER_KEY] = config.stash[ADDRESSES].as_mapping()  # type: ignore[attr-defined]
+        node.workerinput[WORKER_KEY] = config.stash[ADDRESSES].as_text()  # type: ignore[attr-defined]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -67,7 +67,7 @@ async def settings(addresses: "Addresses", request: pytest.FixtureRequest) -> As
     from core.testing.stage import cloned
 
     worker: str = getattr(request.config, "workerinput", {}).get("workerid", "main")
-    async with cloned(addresses, f"plugs_{worker}", namespace=worker) as settings:
+    async with cloned(addresses, f"{addresses.template}_{worker}") as settings:
         yield settings
 
 

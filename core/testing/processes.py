@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -16,8 +17,8 @@ from msgspec import Struct
 
 from core.db.database import Database
 from core.identity.directory import create_organization
-from core.local.process import kill_group, spawn
 from core.settings import VARIABLES, Settings
+from core.testing.forking import ForkedPlugs
 from core.testing.tenants import PASSWORD, password_hash
 from core.testing.waiting import until
 
@@ -46,16 +47,30 @@ def environment_of(settings: Settings, *, python_path: Sequence[Path] = ()) -> d
     return kept | ours | {"PYTHONPATH": os.pathsep.join(paths)}
 
 
+def run_plugs(
+    *arguments: str, env: Mapping[str, str], cwd: Path, seconds: float = END_SECONDS
+) -> subprocess.CompletedProcess[str]:
+    """A command of `plugs`, run to its end. Raises `TimeoutError` for one that goes on for longer."""
+    with tempfile.TemporaryDirectory(prefix="plugs-run-") as folder:
+        output, errors = Path(folder, "stdout"), Path(folder, "stderr")
+        process = ForkedPlugs(arguments, env=env, cwd=cwd, output=output, errors=errors)
+        try:
+            code = process.wait(seconds)
+        finally:
+            process.kill()
+        said = output.read_text(), errors.read_text()
+    if code is None:
+        raise TimeoutError(f"plugs {' '.join(arguments)} went on for {seconds} seconds:\n{said[0]}{said[1]}")
+    return subprocess.CompletedProcess(("plugs", *arguments), code, *said)
+
+
 class PlugsProcess:
     """One process of `plugs`. It ends with the test run, whatever happens to that."""
 
     def __init__(self, arguments: Sequence[str], *, env: Mapping[str, str], cwd: Path, log: Path) -> None:
         self.log = log
         self._command = " ".join(arguments)
-        with log.open("ab") as output:
-            self._process: subprocess.Popen[bytes] = spawn(
-                [str(PLUGS), *arguments], death_signal=signal.SIGKILL, env=env, cwd=str(cwd), output=output
-            )
+        self._process = ForkedPlugs(arguments, env=env, cwd=cwd, output=log)
 
     @property
     def pid(self) -> int:
@@ -74,7 +89,7 @@ class PlugsProcess:
 
     def kill(self) -> None:
         """SIGKILL, to it and to all that it started."""
-        kill_group(self._process)
+        self._process.kill()
 
     def read_log(self) -> str:
         return self.log.read_text(errors="replace")

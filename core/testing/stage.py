@@ -1,13 +1,19 @@
-"""The stage that tests play on: one PostgreSQL and one Redis a test run, one migrated template, a clone a worker."""
+"""The stage that tests play on: one PostgreSQL and one Redis a test run, one migrated template, a clone a worker.
+
+A run that a test starts may play on the stage that is there: `Addresses.lend` says how.
+"""
 
 import asyncio
+import os
 import tempfile
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
+from uuid import uuid4
 
 import asyncpg
+import msgspec
 from msgspec import Struct, structs
 
 from core.db.migrations import upgrade
@@ -17,7 +23,8 @@ from core.plugs.discovery import Plugs, discover
 from core.runtime import Runtime, make_runtime
 from core.settings import Settings
 
-TEMPLATE = "plugs_template"
+LENT = "PYTEST_PLUGS_STAGE"
+"""The environment variable in which a run that was started by a test finds the stage that it plays on."""
 FAST = {"job_lease": 2.0, "relay_poll": 0.1, "resend_after": 1.0}
 """Short patience, so that tests of faults are over soon."""
 ANY_RATE = "subject=1000000/1 organization=1000000/1 address=1000000/1"
@@ -30,6 +37,8 @@ class Addresses(Struct, frozen=True, kw_only=True):
 
     postgres: str
     redis: str
+    template: str
+    """The migrated database that this run clones. Its name is the run's own, and begins those of the clones."""
 
     def settings(self, *, database: str, namespace: str, **changes: object) -> Settings:
         return structs.replace(
@@ -44,16 +53,36 @@ class Addresses(Struct, frozen=True, kw_only=True):
             **changes,
         )
 
-    def as_mapping(self) -> dict[str, str]:
-        return {"postgres": self.postgres, "redis": self.redis}
+    def lend(self) -> dict[str, str]:
+        """The environment for a test run that is to play here, rather than on a stage of its own."""
+        return {LENT: self.as_text()}
+
+    def as_text(self) -> str:
+        return msgspec.json.encode(self).decode()
 
     @classmethod
-    def from_mapping(cls, found: Mapping[str, str]) -> Self:
-        return cls(postgres=found["postgres"], redis=found["redis"])
+    def from_text(cls, found: str) -> Self:
+        return msgspec.json.decode(found, type=cls)
 
 
-class Stage:
-    """Starts the servers and migrates the template. Made once, in the main thread of the process that outlives all."""
+class Stage(Protocol):
+    """Made once, in the main thread of the process that outlives all."""
+
+    def start(self) -> Addresses:
+        """Make the template."""
+        ...
+
+    def stop(self) -> None: ...
+
+
+def set_stage() -> Stage:
+    """The stage that was lent to this run, or one with servers of its own."""
+    lent = os.environ.get(LENT)
+    return OwnStage() if lent is None else LentStage(Addresses.from_text(lent))
+
+
+class OwnStage:
+    """A PostgreSQL and a Redis that are started for the run."""
 
     def __init__(self) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="plugs-tests-", ignore_cleanup_errors=True)
@@ -63,9 +92,13 @@ class Stage:
         self._redis = LocalRedis(here / "redis")
 
     def start(self) -> Addresses:
-        addresses = Addresses(postgres=self._postgres.start(), redis=self._redis.start())
-        asyncio.run(_make_template(addresses))
+        addresses = Addresses(postgres=self._postgres.start(), redis=self._redis.start(), template="plugs")
+        asyncio.run(self._make_template(addresses))
         return addresses
+
+    async def _make_template(self, addresses: Addresses) -> None:
+        await _on_server(addresses, f"CREATE DATABASE {addresses.template}")
+        await _migrate(addresses)
 
     def stop(self) -> None:
         self._redis.stop()
@@ -73,14 +106,33 @@ class Stage:
         self._directory.cleanup()
 
 
-async def _make_template(addresses: Addresses) -> None:
-    await _on_server(addresses, f"CREATE DATABASE {TEMPLATE}")
-    runtime = make_runtime(addresses.settings(database=TEMPLATE, namespace="template"))
+class LentStage:
+    """The servers of the run that started this one. Its template is theirs, and what modules of our own add to it."""
+
+    def __init__(self, lent: Addresses) -> None:
+        self._lent = lent
+        self._own = structs.replace(lent, template=f"plugs_{uuid4().hex[:12]}")
+
+    def start(self) -> Addresses:
+        asyncio.run(self._make_template())
+        return self._own
+
+    async def _make_template(self) -> None:
+        await clone_template(self._lent, self._own.template)
+        await _migrate(self._own)
+
+    def stop(self) -> None:
+        asyncio.run(drop_database(self._lent, self._own.template))
+
+
+async def _migrate(addresses: Addresses) -> None:
+    runtime = make_runtime(addresses.settings(database=addresses.template, namespace="template"))
     await upgrade(runtime.settings.owner_url, runtime.migration_sets)
 
 
-async def clone_template(addresses: Addresses, database: str, *, template: str = TEMPLATE) -> None:
-    await _on_server(addresses, f"CREATE DATABASE {database} TEMPLATE {template} STRATEGY FILE_COPY")
+async def clone_template(addresses: Addresses, database: str, *, template: str | None = None) -> None:
+    source = template or addresses.template
+    await _on_server(addresses, f"CREATE DATABASE {database} TEMPLATE {source} STRATEGY FILE_COPY")
 
 
 async def drop_database(addresses: Addresses, database: str) -> None:
@@ -97,7 +149,7 @@ async def _on_server(addresses: Addresses, statement: str) -> None:
 
 @asynccontextmanager
 async def cloned(
-    addresses: Addresses, database: str, *, namespace: str = "", template: str = TEMPLATE
+    addresses: Addresses, database: str, *, namespace: str = "", template: str | None = None
 ) -> AsyncGenerator[Settings]:
     """Settings on a migrated database of this name, which goes when the block is left."""
     await clone_template(addresses, database, template=template)

@@ -1,11 +1,12 @@
 """Every rule judges every twin, in a process of its own: models can't be unimported.
 
-python -m tests.conformance.judging POSTGRES_URL REDIS_URL FOLDER: writes `verdicts.json` into the folder, the breaches
-by twin and rule.
+python -m tests.conformance.judging FOLDER, on a stage that was lent: writes `verdicts.json` into the folder, the
+breaches by twin and rule.
 """
 
 import asyncio
 import logging
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -20,7 +21,7 @@ from core.plugs.discovery import Plugs, discover
 from core.testing.conformance import RULES, judge, name_of
 from core.testing.conformance.candidate import Allowances, Bench, Candidate
 from core.testing.import_watch import observed_imports
-from core.testing.stage import Addresses, cloned, runtime_on
+from core.testing.stage import LENT, Addresses, cloned, runtime_on
 from core.testing.tenants import running
 from tests.conformance.twinning import SOUND, make, names
 
@@ -64,6 +65,6 @@ async def judge_all(addresses: Addresses, plugs: Plugs) -> dict[str, dict[str, l
 
 if __name__ == "__main__":
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    folder = Path(sys.argv[3])
-    verdicts = asyncio.run(judge_all(Addresses(postgres=sys.argv[1], redis=sys.argv[2]), install(folder)))
+    folder = Path(sys.argv[1])
+    verdicts = asyncio.run(judge_all(Addresses.from_text(os.environ[LENT]), install(folder)))
     (folder / VERDICTS).write_bytes(msgspec.json.encode(verdicts))

@@ -33,9 +33,9 @@ def test_every_rule_says_what_it_demands_and_stands_in_the_documentation() -> No
 @pytest.mark.timeout(SECONDS)
 async def test_every_twin_breaks_its_rule_and_no_other(addresses: Addresses, tmp_path: Path) -> None:
     judging = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.conformance.judging", addresses.postgres, addresses.redis, str(tmp_path)),
+        *(sys.executable, "-m", "tests.conformance.judging", str(tmp_path)),
         cwd=ROOT,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        env=os.environ | addresses.lend() | {"PYTHONDONTWRITEBYTECODE": "1"},
     )
     try:
         assert await judging.wait() == 0

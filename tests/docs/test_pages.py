@@ -66,16 +66,22 @@ def reader(tmp_path: Path) -> Path:
 
 @pytest.mark.timeout(SECONDS + 20)
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_every_block_of_the_page_runs(page: Path, settings_of_page: Settings, reader: Path, tmp_path: Path) -> None:
-    env = environment_of(settings_of_page) | {
-        "HOME": str(tmp_path),
-        "PATH": f"{reader / 'bin'}:{environment_of(settings_of_page)['PATH']}",
-        "VIRTUAL_ENV": str(reader),
-        "PIP_NO_INDEX": "1",  # nothing is downloaded: what a page installs is in the folder, or here already
-        "PIP_NO_BUILD_ISOLATION": "0",  # pip's own way of saying "without"
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-        "PYTHONWARNINGS": "ignore",
-    }
+def test_every_block_of_the_page_runs(
+    page: Path, settings_of_page: Settings, addresses: Addresses, reader: Path, tmp_path: Path
+) -> None:
+    env = (
+        environment_of(settings_of_page)
+        | addresses.lend()
+        | {
+            "HOME": str(tmp_path),
+            "PATH": f"{reader / 'bin'}:{environment_of(settings_of_page)['PATH']}",
+            "VIRTUAL_ENV": str(reader),
+            "PIP_NO_INDEX": "1",  # nothing is downloaded: what a page installs is in the folder, or here already
+            "PIP_NO_BUILD_ISOLATION": "0",  # pip's own way of saying "without"
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "PYTHONWARNINGS": "ignore",
+        }
+    )
     here = tmp_path / "here"
     here.mkdir()
 

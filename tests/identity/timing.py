@@ -22,7 +22,7 @@ from core.app import create_app
 from core.db.migrations import upgrade
 from core.observe.logs import configure_logs
 from core.runtime import make_runtime
-from core.testing.stage import TEMPLATE, Stage
+from core.testing.stage import set_stage
 from core.testing.tenants import Tenant, client_of, make_tenant
 
 SAMPLES = 500
@@ -69,10 +69,10 @@ def ks_p_value(one: Sequence[float], other: Sequence[float]) -> float:
 
 async def main(samples: int) -> int:
     configure_logs(level="error")
-    stage = Stage()
+    stage = set_stage()
     addresses = await asyncio.to_thread(stage.start)
     try:
-        runtime = make_runtime(addresses.settings(database=TEMPLATE, namespace="timing"))
+        runtime = make_runtime(addresses.settings(database=addresses.template, namespace="timing"))
         await upgrade(runtime.settings.owner_url, runtime.migration_sets)
         application = create_app(runtime)
         async with application.litestar.lifespan():

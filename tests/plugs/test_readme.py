@@ -11,7 +11,7 @@ import pytest
 
 from core.runtime import make_runtime
 from core.settings import Settings
-from core.testing.processes import PLUGS, Deployment, environment_of, free_port
+from core.testing.processes import Deployment, environment_of, free_port, run_plugs
 from core.testing.stage import Addresses, clone_template, drop_database
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -43,9 +43,15 @@ def distribution(tmp_path: Path) -> Path:
     return tmp_path
 
 
-async def run(*command: str, settings: Settings, path: Path) -> str:
+def plugs_on(settings: Settings, path: Path, *arguments: str) -> str:
+    ended = run_plugs(*arguments, env=environment_of(settings, python_path=[path]), cwd=path)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+async def run(script: str, *, settings: Settings, path: Path) -> str:
     process = await asyncio.create_subprocess_exec(
-        *command,
+        *("bash", "-eu", "-c", script),
         env=environment_of(settings, python_path=[path]),
         cwd=path,
         stdout=subprocess.PIPE,
@@ -57,9 +63,9 @@ async def run(*command: str, settings: Settings, path: Path) -> str:
 
 
 async def test_the_module_of_the_readme_works(scratch: Settings, distribution: Path) -> None:
-    assert "RSVP" in await run(str(PLUGS), "modules", settings=scratch, path=distribution)
-    await run(str(PLUGS), "makemigration", "rsvp", "answers", settings=scratch, path=distribution)
-    await run(str(PLUGS), "migrate", settings=scratch, path=distribution)
+    assert "RSVP" in plugs_on(scratch, distribution, "modules")
+    plugs_on(scratch, distribution, "makemigration", "rsvp", "answers")
+    plugs_on(scratch, distribution, "migrate")
 
     with Deployment(scratch, distribution, python_path=[distribution]) as deployment:
         await deployment.start_api()
@@ -77,11 +83,11 @@ async def test_the_module_of_the_readme_works(scratch: Settings, distribution: P
 
 async def test_the_tour_of_the_readme_shows_what_it_promises(scratch: Settings, tmp_path: Path) -> None:
     tour = block("sh", number=1).replace("http://127.0.0.1:8000", f"http://127.0.0.1:{scratch.port}")
-    await run(str(PLUGS), "seed", settings=scratch, path=tmp_path)
+    plugs_on(scratch, tmp_path, "seed")
 
     with Deployment(scratch, tmp_path) as deployment:
         await deployment.start_both()
-        shown = await run("bash", "-eu", "-c", tour, settings=scratch, path=tmp_path)
+        shown = await run(tour, settings=scratch, path=tmp_path)
 
     assert '"last_name":"Rossi"' in shown
     assert '"state":"queued"' in shown

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from core.cli import main
 from core.settings import LOCAL_SECRET, VARIABLES, Environment, Settings
-from core.testing.processes import PLUGS, environment_of
+from core.testing.processes import environment_of, run_plugs
 from core.testing.stage import Addresses, clone_template, drop_database
 from core.testing.tenants import PASSWORD
 
@@ -42,10 +42,7 @@ class Shell:
 
     def plugs(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         env = environment_of(self.settings, python_path=[self.here]) | variables
-        return subprocess.run(
-            [str(PLUGS), *arguments],
-            cwd=self.here, env=env, capture_output=True, text=True, timeout=SECONDS, check=False,
-        )  # fmt: skip
+        return run_plugs(*arguments, env=env, cwd=self.here)
 
     def install(self, name: str, source: str) -> None:
         """Put a distribution with one module into this terminal's path."""

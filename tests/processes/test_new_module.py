@@ -18,7 +18,8 @@ from core.cli.new_module import FILES, write_module
 from core.db.migrations import MigrationSet, head_of
 from core.ids import new_id
 from core.settings import Settings
-from core.testing.processes import PLUGS, Member, environment_of
+from core.testing.processes import Member, environment_of, run_plugs
+from core.testing.stage import Addresses
 from core.testing.waiting import until
 from tests.processes.conftest import OpenSite, Site
 from tests.processes.test_toggles import plugs
@@ -41,9 +42,13 @@ def install(source: Path, target: Path) -> Path:
     return target
 
 
-def run(*command: str, path: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    env = environment_of(Settings(), python_path=[path])
+def run(*command: str, path: Path, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    env = environment_of(Settings(), python_path=[path]) | more
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=SECONDS, check=False)
+
+
+def plugs_in(target: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return run_plugs(*arguments, env=environment_of(Settings(), python_path=[target]), cwd=target.parent)
 
 
 def answer_of(guest: str) -> dict[str, object]:
@@ -90,11 +95,13 @@ async def test_a_new_module_is_installed_migrated_and_serves_each_tenant_its_own
 
 
 @pytest.mark.timeout(180)
-def test_its_own_tests_pass_as_they_are(tmp_path: Path) -> None:
+def test_its_own_tests_pass_as_they_are(addresses: Addresses, tmp_path: Path) -> None:
     source = make(tmp_path)
     target = install(source, tmp_path / "site")
 
-    ended = run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", path=target, cwd=source)
+    ended = run(
+        sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", path=target, cwd=source, **addresses.lend()
+    )
 
     assert ended.returncode == 0, ended.stdout[-4000:] + ended.stderr[-2000:]
     assert " passed" in ended.stdout
@@ -142,9 +149,9 @@ def test_two_new_modules_stand_side_by_side(tmp_path: Path) -> None:
     for name in ("rsvp", "field_day"):
         install(make(tmp_path, name), target)
 
-    listed = run(str(PLUGS), "modules", path=target, cwd=tmp_path)
-    document = json.loads(run(str(PLUGS), "openapi", path=target, cwd=tmp_path).stdout)
-    schemas = run(str(PLUGS), "events", "schemas", path=target, cwd=tmp_path)
+    listed = plugs_in(target, "modules")
+    document = json.loads(plugs_in(target, "openapi").stdout)
+    schemas = plugs_in(target, "events", "schemas")
 
     assert "set aside" not in listed.stdout
     assert {f"/api/v1/{name}/answers" for name in ("rsvp", "field_day")} <= document["paths"].keys()
@@ -157,7 +164,7 @@ def test_an_event_of_a_third_party_that_breaks_its_promise_fails_the_check(tmp_p
     contract.write_text(contract.read_text().replace("going: bool", "coming: bool"))
     target = install(tmp_path / "rsvp", tmp_path / "site")
 
-    ended = run(str(PLUGS), "events", "schemas", "rsvp", path=target, cwd=tmp_path)
+    ended = plugs_in(target, "events", "schemas", "rsvp")
 
     assert ended.returncode == 1
     assert "rsvp.answered: going was removed" in ended.stderr
