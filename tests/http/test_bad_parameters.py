@@ -1,12 +1,11 @@
 """Query parameters, paths, methods and headers that don't fit, on every route that has them."""
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import httpx
 import pytest
-from asking import CONTACTS, Operation, codes_of, existing_ids, filled, operations, problem_of, valid_body
+from asking import CONTACTS, Known, Operation, codes_of, existing_ids, filled, operations, problem_of, valid_body
 from litestar.routes import HTTPRoute
 
 from core.app import Application
@@ -84,44 +83,40 @@ def misfits(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, set[st
             raise NotImplementedError(schema)
 
 
-async def test_every_query_parameter_refuses_what_does_not_fit(application: Application, acme: Tenant) -> None:
-    ids = await existing_ids(acme)
+async def test_every_query_parameter_refuses_what_does_not_fit(application: Application, known: Known) -> None:
     schemas = document(application.litestar)["components"]["schemas"]
     found = parameters(application, "query")
     bodies = {(o.method, o.template): valid_body(o) if o.takes_json else None for o in operations(application)}
     assert len(found) > 15
     for method, path, parameter, _ in found:
         for value, codes in misfits(parameter["schema"], schemas).items():
-            url = f"{filled(path, ids)}?{parameter['name']}={value}"
-            answer = await acme.client.request(method, url, json=bodies[method, path])
+            url = f"{filled(path, known.ids)}?{parameter['name']}={value}"
+            answer = await known.client.request(method, url, json=bodies[method, path])
 
             problem = problem_of(answer, 422, "invalid")
             assert set(codes_of(problem)) == {parameter["name"]}
             assert codes_of(problem)[parameter["name"]] in codes, (parameter, value, problem)
 
 
-async def test_every_query_parameter_can_be_given_once(application: Application, acme: Tenant) -> None:
-    ids = await existing_ids(acme)
+async def test_every_query_parameter_can_be_given_once(application: Application, known: Known) -> None:
     for method, path, parameter, _ in parameters(application, "query"):
         name = parameter["name"]
-        answer = await acme.client.request(method, f"{filled(path, ids)}?{name}=a&{name}=b")
+        answer = await known.client.request(method, f"{filled(path, known.ids)}?{name}=a&{name}=b")
 
         assert codes_of(problem_of(answer, 422, "invalid")) == {name: "repeated"}
 
 
-async def test_no_query_parameter_takes_a_nul(application: Application, acme: Tenant) -> None:
-    ids = await existing_ids(acme)
+async def test_no_query_parameter_takes_a_nul(application: Application, known: Known) -> None:
     for method, path, parameter, _ in parameters(application, "query"):
-        answer = await acme.client.request(method, f"{filled(path, ids)}?{parameter['name']}=a%00b")
+        answer = await known.client.request(method, f"{filled(path, known.ids)}?{parameter['name']}=a%00b")
 
         problem_of(answer, 422, "invalid")
 
 
-async def test_every_operation_refuses_an_unknown_parameter(application: Application, acme: Tenant) -> None:
-    ids = await existing_ids(acme)
+async def test_every_operation_refuses_an_unknown_parameter(application: Application, known: Known) -> None:
     for operation in operations(application):
         body = {"json": valid_body(operation)} if operation.takes_json else {}
-        answer = await acme.client.request(operation.method, operation.path(ids) + "?Zzz=1&limit_=2", **body)
+        answer = await known.client.request(operation.method, operation.path(known.ids) + "?Zzz=1&limit_=2", **body)
 
         assert codes_of(problem_of(answer, 422, "invalid")) == {"Zzz": "unknown", "limit_": "unknown"}
 
@@ -211,26 +206,26 @@ async def test_an_unknown_path_is_not_found(acme: Tenant, path: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["x", "1", "00000000-0000-0000-0000-00000000000g", "%00", "null", "a%0Ab", "٣"])
-async def test_an_id_that_is_no_uuid_is_not_found(application: Application, acme: Tenant, value: str) -> None:
+async def test_an_id_that_is_no_uuid_is_not_found(application: Application, known: Known, value: str) -> None:
     for operation in operations(application):
         if "_id}" in operation.template:
             body = {"json": valid_body(operation)} if operation.takes_json else {}
             path = re.sub(r"{\w+_id}", value, operation.template)
-            problem_of(await acme.client.request(operation.method, path, **body), 404, "not-found")
+            problem_of(await known.client.request(operation.method, path, **body), 404, "not-found")
 
 
 def with_head(methods: set[str]) -> set[str]:
     return methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set())
 
 
-async def test_a_method_that_a_path_lacks_is_told_which_it_has(application: Application, acme: Tenant) -> None:
+async def test_a_method_that_a_path_lacks_is_told_which_it_has(application: Application, known: Known) -> None:
     for route in application.litestar.routes:
         if not isinstance(route, HTTPRoute):
             continue
         path = filled(re.sub(r":\w+}", "}", route.path), {"name": "swagger-ui.css"})
         has = with_head(set(route.route_handler_map))
         for method in set(METHODS) - has:
-            answer = await acme.client.request(method, path)
+            answer = await known.client.request(method, path)
 
             problem_of(answer, 405, "method-not-allowed")
             assert set(answer.headers["allow"].split(", ")) == has, (path, method)
@@ -290,28 +285,26 @@ def conditional(application: Application) -> list[Operation]:
     return found
 
 
-async def ask_if(operation: Operation, tenant: Tenant, ids: Mapping[str, object], tag: str) -> httpx.Response:
+async def ask_if(operation: Operation, known: Known, tag: str) -> httpx.Response:
     body: dict[str, Any] = {} if operation.body is None else {"json": valid_body(operation)}
     if operation.id == "update_contact":
         body = {"json": {"company": "Changed"}}
     headers: Any = {b"if-match": tag.encode("latin-1")}
-    return await tenant.client.request(operation.method, operation.path(ids), headers=headers, **body)
+    return await known.client.request(operation.method, operation.path(known.ids), headers=headers, **body)
 
 
 @pytest.mark.parametrize("tag", ["nonsense", '"999"', 'W/"1"', '"1', "1", "", ",", '"x", "y"', '"é"'])
-async def test_an_if_match_of_another_version_changes_nothing(application: Application, acme: Tenant, tag: str) -> None:
-    ids = await existing_ids(acme)
-    contact = f"{CONTACTS}/{ids['contact_id']}"
-    before = (await acme.client.get(contact)).json()
+async def test_an_if_match_of_another_version_changes_nothing(application: Application, known: Known, tag: str) -> None:
+    contact = f"{CONTACTS}/{known.ids['contact_id']}"
+    before = (await known.client.get(contact)).json()
     for operation in conditional(application):
-        problem_of(await ask_if(operation, acme, ids, tag), 412, "precondition-failed")
-    assert (await acme.client.get(contact)).json() == before
+        problem_of(await ask_if(operation, known, tag), 412, "precondition-failed")
+    assert (await known.client.get(contact)).json() == before
 
 
-async def test_an_endless_if_match_is_named_as_the_client_knows_it(application: Application, acme: Tenant) -> None:
-    ids = await existing_ids(acme)
+async def test_an_endless_if_match_is_named_as_the_client_knows_it(application: Application, known: Known) -> None:
     for operation in conditional(application):
-        answer = await ask_if(operation, acme, ids, "x" * 201)
+        answer = await ask_if(operation, known, "x" * 201)
 
         assert codes_of(problem_of(answer, 422, "invalid")) == {"If-Match": "length"}
 
