@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 OPERATORS = "^/api/v1/admin/"
 """They say the same 403 to everything that is asked by anybody else; tests/admin asks as an operator."""
-EXAMPLES = 3
+EXAMPLES = 1
 """For each operation and phase. More find more: by hand, try 300 and some seeds after a change to types or routes."""
 
 
