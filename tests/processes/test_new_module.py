@@ -237,6 +237,16 @@ def test_a_file_in_the_way_or_no_folder_to_write_in_is_told(tmp_path: Path) -> N
         make(tmp_path / "absent")
 
 
+def test_an_empty_folder_stays_the_one_that_a_shell_stands_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+    write_module("rsvp", path=".", title=None)
+
+    assert Path("pyproject.toml").is_file()
+    assert [folder.name for folder in tmp_path.iterdir()] == ["here"]
+
+
 def test_an_empty_folder_is_filled_also_behind_a_link(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "rsvp").symlink_to(tmp_path / "real")
@@ -256,7 +266,11 @@ def test_a_failure_half_way_leaves_nothing_behind(tmp_path: Path, monkeypatch: p
     assert list(tmp_path.iterdir()) == []
 
 
-def test_of_many_who_write_one_folder_at_once_one_does(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_there", [False, True])
+def test_of_many_who_write_one_folder_at_once_one_does(tmp_path: Path, is_there: bool) -> None:
+    if is_there:
+        (tmp_path / "rsvp").mkdir()
+
     def attempt(_: int) -> bool:
         try:
             make(tmp_path)
@@ -269,6 +283,7 @@ def test_of_many_who_write_one_folder_at_once_one_does(tmp_path: Path) -> None:
 
     assert wrote.count(True) == 1
     assert [folder.name for folder in tmp_path.iterdir()] == ["rsvp"]
+    assert sum(file.is_file() for file in (tmp_path / "rsvp").rglob("*")) == len(FILES)
 
 
 def test_every_template_is_used(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def _requirement(sdk: Version) -> str:
 
 
 def _write_whole(folder: Path, words: dict[str, str]) -> None:
-    """All files or none: they are written beside the folder, which then gets its name in one step."""
+    """All files or none: they are written beside the folder, and get to their place when all of them are there."""
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         for place, template in FILES.items():
@@ -85,10 +85,30 @@ def _write_whole(folder: Path, words: dict[str, str]) -> None:
             source = (TEMPLATES / f"{template}.template").read_text(encoding="utf-8")
             file.write_text(Template(source).substitute(words), encoding="utf-8")
         partial.chmod(0o777 & ~_umask())
-        partial.rename(folder)  # over an empty folder too; over one that was filled meanwhile it fails
+        _put(partial, folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+
+
+def _put(made: Path, folder: Path) -> None:
+    """A folder that is there stays the one it is: a shell may stand in it.
+
+    Of two who fill it at once, the one whose first folder comes first does: none can be put over one that holds
+    something.
+    """
+    if not folder.exists():
+        made.rename(folder)
+        return
+    moved: list[Path] = []
+    try:
+        for part in sorted(made.iterdir(), key=lambda part: (part.is_file(), part.name)):
+            moved.append(part.rename(folder / part.name))  # noqa: PERF401 - what was moved before a failure counts
+    except BaseException:
+        for place in moved:
+            shutil.rmtree(place) if place.is_dir() else place.unlink()
+        raise
+    made.rmdir()
 
 
 def _umask() -> int:
