@@ -1,7 +1,7 @@
 """Processes of `plugs` without the second that their imports take: each is forked from one that has made them.
 
-What runs in them is what the command runs, with an environment, a directory and a session of their own. How the
-command itself starts is for the tests of `plugs up`, which use it as it is installed.
+What runs in them is what the command runs, with an environment, a directory and a session of their own. As it is
+installed, the command is run by what `plugs up` starts, and by the tests of the documentation.
 """
 
 import multiprocessing
@@ -16,8 +16,9 @@ from pathlib import Path
 
 from core.local.process import die_with, reset_signals
 
-_FORKING = multiprocessing.get_context("forkserver")
-_FORKING.set_forkserver_preload(["core.testing.preloaded"])
+FORKING = multiprocessing.get_context("forkserver")
+"""For processes of other programs, too."""
+FORKING.set_forkserver_preload(["core.testing.preloaded"])
 
 
 class ForkedPlugs:
@@ -30,7 +31,7 @@ class ForkedPlugs:
         files = (str(output), str(errors or output))
         for file in files:
             Path(file).touch()
-        self._process: ForkServerProcess = _FORKING.Process(
+        self._process: ForkServerProcess = FORKING.Process(
             target=_become_plugs, args=(tuple(arguments), dict(env), str(cwd), files), daemon=True
         )
         self._process.start()

@@ -1,17 +1,13 @@
-"""A process that follows one organization's modules as every API and worker process does, and says what it sees.
-
-python -m tests.plugs.follower ORGANIZATION_ID MODULE: a line for each state that it learns of, the first at once.
-"""
+"""A process that follows one organization's modules as every API and worker process does, and says what it sees."""
 
 import asyncio
-import sys
 from collections.abc import Sequence
+from multiprocessing.connection import Connection
 from uuid import UUID
 
 from core.db.announcements import Watcher
 from core.db.database import connect, open_database
 from core.db.tenancy import SYSTEM_ROLE, TenantConnection
-from core.settings import load_settings
 from core.toggles.catalogue import ModuleCatalogue
 from core.toggles.states import TOPIC, ModuleStates
 
@@ -20,9 +16,12 @@ async def decided(_organization_id: UUID, _modules: Sequence[str]) -> None:
     """Nothing is undecided here."""
 
 
-async def follow(organization_id: UUID, module: str) -> None:
-    url = load_settings(env_file=None).database_url
+def run(url: str, organization_id: UUID, module: str, told: Connection) -> None:
+    """Sends whether the module is on: at once, and whenever it learns of a change."""
+    asyncio.run(follow(url, organization_id, module, told))
 
+
+async def follow(url: str, organization_id: UUID, module: str, told: Connection) -> None:
     async def listen() -> TenantConnection:
         return await connect(url, role=SYSTEM_ROLE, name="follower")
 
@@ -35,11 +34,7 @@ async def follow(organization_id: UUID, module: str) -> None:
         while not watching.done():
             enabled = module in (await states.of(organization_id)).enabled
             if enabled != said:
-                sys.stdout.write("on\n" if enabled else "off\n")
-                sys.stdout.flush()
+                told.send(enabled)
                 said = enabled
             await changed.wait()
             changed.clear()
-
-
-asyncio.run(follow(UUID(sys.argv[1]), sys.argv[2]))

@@ -1,9 +1,9 @@
 """Every process follows a switch in under a second, also one whose listening connection was lost."""
 
 import asyncio
-import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from multiprocessing.connection import Connection
 from uuid import uuid4
 
 import asyncpg
@@ -14,10 +14,11 @@ from core.db.database import Database
 from core.plugs.switchboard import Switch
 from core.principal import Principal, PrincipalKind
 from core.runtime import Runtime
-from core.testing.processes import environment_of
+from core.testing.forking import FORKING
 from core.testing.tenants import Tenant
 from core.testing.waiting import until
 from core.toggles.models import ModuleState
+from tests.plugs.follower import run
 
 PROCESSES = 16
 TIMES = 100
@@ -25,32 +26,31 @@ FOLLOWED_WITHIN = 1.0
 SOMEBODY = str(uuid4())
 
 
-@asynccontextmanager
-async def followers(tenant: Tenant, number: int) -> AsyncGenerator[list[asyncio.subprocess.Process]]:
-    settings = tenant.application.runtime.settings
+@contextmanager
+def followers(tenant: Tenant, number: int) -> Iterator[list[Connection]]:
+    """What so many processes say."""
+    url = tenant.application.runtime.settings.database_url
+    pipes = [FORKING.Pipe(duplex=False) for _ in range(number)]
     processes = [
-        await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "tests.plugs.follower",
-            str(tenant.organization_id),
-            "networking",
-            env=environment_of(settings),
-            stdout=asyncio.subprocess.PIPE,
-        )
-        for _ in range(number)
+        FORKING.Process(target=run, args=(url, tenant.organization_id, "networking", told), daemon=True)
+        for _, told in pipes
     ]
+    for process in processes:
+        process.start()
+    for _, told in pipes:
+        told.close()  # ours: so that nobody waits for a process that has died
     try:
-        yield processes
+        yield [heard for heard, _ in pipes]
     finally:
         for process in processes:
             process.kill()
-        await asyncio.gather(*(process.wait() for process in processes))
+        for process in processes:
+            process.join()
 
 
-async def said(process: asyncio.subprocess.Process) -> str:
-    assert process.stdout is not None
-    return (await process.stdout.readline()).decode().strip()
+async def said(pipes: list[Connection]) -> list[bool]:
+    """The next thing that each of them says."""
+    return await asyncio.to_thread(lambda: [pipe.recv() for pipe in pipes])
 
 
 async def test_sixteen_processes_follow_a_hundred_switches_within_a_second(acme: Tenant) -> None:
@@ -59,16 +59,16 @@ async def test_sixteen_processes_follow_a_hundred_switches_within_a_second(acme:
     principal = Principal(kind=PrincipalKind.OPERATOR, organization_id=acme.organization_id)
     await switchboard.switch(principal, Switch(module="networking", to=ModuleState.ENABLED))
     followed = 0
-    async with followers(acme, PROCESSES) as processes:
-        first = await asyncio.gather(*(said(process) for process in processes))
+    with followers(acme, PROCESSES) as pipes:
+        first = await said(pipes)
         for turn in range(TIMES):
             to = ModuleState.ENABLED if turn % 2 else ModuleState.SUSPENDED
             await switchboard.switch(principal, Switch(module="networking", to=to))
             async with asyncio.timeout(FOLLOWED_WITHIN):
-                seen = await asyncio.gather(*(said(process) for process in processes))
-            followed += set(seen) == {"on" if turn % 2 else "off"}
+                seen = await said(pipes)
+            followed += set(seen) == {bool(turn % 2)}
 
-    assert first == ["on"] * PROCESSES
+    assert first == [True] * PROCESSES
     assert followed == TIMES
 
 

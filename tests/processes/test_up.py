@@ -138,7 +138,7 @@ async def test_what_dies_is_started_again_and_a_killed_supervisor_leaves_nothing
 
     os.kill(supervisor.pid, signal.SIGKILL)
 
-    await until(lambda: up.left() == [], within=ALL_GONE_SECONDS, every=0.1)
+    assert await until(lambda: up.left() == [], within=ALL_GONE_SECONDS, every=0.1) < ALL_GONE_SECONDS
 
 
 async def test_a_signal_while_it_starts_leaves_nothing_behind(up: Up) -> None:
