@@ -16,8 +16,9 @@ from sqlalchemy import func, select, update
 
 from core.sdk import Conflict, Ctx, Invalid, NotFound, check_if_match, clock
 from modules.networking.contract import ContactsMerged, ContactsUnmerged
+from modules.networking.duplicate_schemas import FieldMerge, MergeIn, MergeOut, MergeUndone
 from modules.networking.models import Contact, ContactInteraction, ContactMerge
-from modules.networking.schemas import MAX_EMAILS, FieldMerge, MergeIn, MergeOut, MergeUndone
+from modules.networking.schemas import MAX_EMAILS
 from modules.networking.services import stages
 from modules.networking.services.contacts import RENAMED
 from modules.networking.services.tags import carry_tags, take_back_tags
