@@ -20,6 +20,7 @@ from core.sdk import (
     Url,
 )
 from modules.networking.field_schemas import CustomValues
+from modules.networking.tag_schemas import TagNames
 from modules.networking.values import (
     Consent,
     ContactStatus,
@@ -81,6 +82,8 @@ class ContactIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     metadata: Metadata = {}
     custom: CustomValues = {}
     """By the keys of the organization's own fields."""
+    tags: TagNames = []
+    """By name, however it is written; those that are not there yet are made."""
 
 
 class ContactPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -109,6 +112,8 @@ class ContactPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     metadata: Metadata | UnsetType = UNSET
     custom: CustomValues | UnsetType = UNSET
     """What isn't named stays; null takes a value away."""
+    tags: TagNames | UnsetType = UNSET
+    """All that it is to have, by name; those that are not there yet are made."""
     stage_reason: StageReason | UnsetType = UNSET
     """Why `contact_type` goes back to an earlier stage."""
 

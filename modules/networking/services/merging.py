@@ -21,7 +21,7 @@ from modules.networking.models import Contact, ContactInteraction, ContactMerge
 from modules.networking.schemas import MAX_EMAILS
 from modules.networking.services import stages
 from modules.networking.services.contacts import RENAMED
-from modules.networking.services.tags import carry_tags, take_back_tags
+from modules.networking.services.tagging import carry_tags, take_back_tags
 from modules.networking.values import InteractionStatus, MergeField, StageSource, Visibility, strictest
 from modules.networking.visibility import check_governed, check_rights, contacts_with_rights
 
