@@ -1,11 +1,12 @@
 """What goes in and out of the routes of duplicates and merges."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+from modules.networking.field_schemas import KEY
 from modules.networking.values import DuplicateReason, DuplicateTier, MergeField
 
 
@@ -45,14 +46,26 @@ class ScanAccepted(Struct, frozen=True, kw_only=True):
     job_id: UUID
 
 
+type MergeChoice = Annotated[
+    str,
+    Meta(
+        title="the name of a field, or custom. and the key of one of your own",
+        pattern=f"^(?:{'|'.join(MergeField)}|custom\\.{KEY})$(?!\\n)",
+        examples=["company"],
+    ),
+]
+"""`custom` is all of the organization's own fields; what is said of one of them stands above it."""
+type MergeChoices = Annotated[list[MergeChoice], Meta(max_length=500)]
+
+
 class MergeIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Merge another contact into this one."""
 
     other_id: UUID
     """The contact that goes; its id stands for this one from then on."""
-    take: list[MergeField] = []
+    take: MergeChoices = []
     """Fields whose values are the other one's. Elsewhere its values only fill what this one lacks."""
-    keep: list[MergeField] = []
+    keep: MergeChoices = []
     """Fields that stay as they are here, also where they are empty."""
 
 
