@@ -103,6 +103,55 @@ async def test_who_is_added_again_by_hand_is_a_contact_like_any_other(acme: Tena
     assert (await acme.client.get(f"{CONTACTS}/{again['id']}")).json()["company"] == "Acme"
 
 
+async def test_no_view_names_an_erased_person_and_the_trail_says_what_became_of_it(acme: Tenant) -> None:
+    """By any of their names, addresses and numbers, in any filter; private and shared, and of others as well."""
+    other = await make_member(acme, Role.MEMBER)
+    contact = await add(acme, first_name="Zoë", last_name=MARK, email=EMAIL, phone="+44 20 7946 0018")
+    plain = {"key": "kin", "label": "Kin", "kind": "text"}
+    (await acme.client.post("/api/v1/networking/custom-fields", json=plain)).raise_for_status()
+    for name in (f"Friend of {MARK}", "Friend"):
+        (await acme.client.post("/api/v1/networking/tags", json={"name": name})).raise_for_status()
+    naming = [
+        {"q": f"berlin {MARK.upper()}"},
+        {"q": f"who knows {EMAIL}?"},
+        {"q": f"{MARK}@"},
+        {"q": "020 7946 0018"},
+        {"industry": f"{MARK} & Sons"},
+        {"custom": f"kin:Sister of {MARK}"},
+        {"tag": f"Friend of {MARK}"},
+    ]
+    innocent = [{"q": "Zoë"}, {"q": f"{MARK}ian"}, {"q": "0018"}, {"q": "@example.org"}, {"tag": "Friend"}]
+    gone, kept = [], []
+    for filters in (*naming, *innocent):
+        for tenant, is_shared in ((acme, True), (other, False)):
+            body = {"name": "V", "filters": filters, "is_shared": is_shared}
+            answer = await tenant.client.post("/api/v1/networking/views", json=body)
+            assert answer.status_code == 201, answer.text
+            (gone if filters in naming else kept).append(answer.json()["id"])
+    called = (await acme.client.post("/api/v1/networking/views", json={"name": f"{MARK}, Zoë"})).json()["id"]
+
+    await erase(acme, UUID(contact["id"]))
+
+    for tenant in (acme, other):
+        views = (await tenant.client.get("/api/v1/networking/views", params={"limit": 200})).json()["items"]
+        assert [view for view in views if view["id"] in gone] == []
+        assert {view["name"] for view in views if view["id"] == called} <= {"erased"}
+        assert len({view["id"] for view in views} & set(kept)) == len(innocent) * (2 if tenant is other else 1)
+    assert "networking.saved_views" not in await traces(acme, f" {MARK}"), "but for the one that only looks alike"
+    async with acme.database.system() as system:
+        told = await system.execute(
+            text(
+                "SELECT record_id, action FROM core.audit_logs "
+                "WHERE organization_id = :id AND table_name = 'networking.saved_views' AND action <> 'create'"
+            ),
+            {"id": acme.organization_id},
+        )
+        assert {(str(record), action) for record, action in told} == {
+            (called, "update"),
+            *((view, "delete") for view in gone),
+        }
+
+
 async def test_a_fingerprint_is_of_one_purpose_and_one_organization(acme: Tenant, globex: Tenant) -> None:
     ctx, other = acme.ctx(), globex.ctx()
 

@@ -17,6 +17,7 @@ from modules.networking.models import Contact, ContactImportRow, ContactMerge, E
 from modules.networking.saved_view_models import SavedView
 from modules.networking.score_models import ContactScore
 from modules.networking.services.duplicates import claim_all_keys
+from modules.networking.services.erased_views import forget_in_views
 
 IDENTITY = ("email", "additional_emails", "phone_e164", "linkedin_key")
 MOST_MERGED = 1000
@@ -63,8 +64,8 @@ async def held(ctx: Ctx, subject_id: UUID) -> AsyncIterator[dict[str, Any]]:
 
 
 async def suppress(ctx: Ctx, subject_id: UUID) -> bool:
-    """Keep fingerprints of what identifies the contact, and forget the rows of files that named it and were not taken.
-    Returns whether there was anything to know it by.
+    """Keep fingerprints of what identifies the contact, and forget the rows of files that named it and were not taken,
+    and the views that name it. Returns whether there was anything to know it by.
 
     An import that is at work waits, or is waited for: none takes a row of theirs in between.
     """
@@ -72,6 +73,7 @@ async def suppress(ctx: Ctx, subject_id: UUID) -> bool:
     contact = await ctx.db.scalar(
         select(Contact).where(Contact.organization_id == ctx.organization_id, Contact.id == subject_id)
     )
+    await forget_in_views(ctx, subject_id, contact)
     keys = keys_of({name: getattr(contact, name) for name in IDENTITY}) if contact else []
     if contact is None or not keys:
         return False
