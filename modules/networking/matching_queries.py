@@ -109,7 +109,7 @@ def _maybe_one_person() -> CompoundSelect[UUID]:
 
 
 SHARED = [
-    (rule, _folded(getattr(Contact, rule.other_field)) == bindparam(rule.field, type_=Text())) for rule in CONTACT_RULES
+    (rule, getattr(Contact, f"{rule.other_field}_key") == bindparam(rule.field, type_=Text())) for rule in CONTACT_RULES
 ]
 _POINTS = sum(
     (case((equal, bindparam(f"{rule.field}_points", type_=Integer())), else_=0) for rule, equal in SHARED),
