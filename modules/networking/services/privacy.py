@@ -11,6 +11,7 @@ from sqlalchemy.orm import aliased
 
 from core.sdk import Ctx, clock, new_id
 from modules.networking.connection_models import Connection
+from modules.networking.embedding_models import ContactEmbedding
 from modules.networking.keys import Key, keys_of
 from modules.networking.matching_models import MatchFeedback, MatchingProfile
 from modules.networking.models import Contact, ContactImportRow, ContactMerge, ErasedKey
@@ -126,15 +127,18 @@ async def _forget_rows(ctx: Ctx, contact: Contact, keys: Iterable[Key]) -> None:
 
 
 async def forget(ctx: Ctx, subject_id: UUID) -> None:
-    """A contact's score, its merges, which can't be undone after that, and its place in the lists: it goes to the
-    trash. A member's connections, those blocked too, their profile, and views that they shared with nobody. What was
-    said of recommendations of either."""
+    """A contact's score, its vector, its merges, which can't be undone after that, and its place in the lists: it goes
+    to the trash. A member's connections, those blocked too, their profile, and views that they shared with nobody. What
+    was said of recommendations of either."""
     mine = ctx.organization_id
     merged = or_(ContactMerge.survivor_id == subject_id, ContactMerge.merged_id == subject_id)
     views = SavedView.organization_id == mine, SavedView.owner_id == subject_id
     judged = or_(MatchFeedback.about_id == subject_id, MatchFeedback.other_id == subject_id)
     for statement in (
         delete(ContactScore).where(ContactScore.organization_id == mine, ContactScore.contact_id == subject_id),
+        delete(ContactEmbedding).where(
+            ContactEmbedding.organization_id == mine, ContactEmbedding.contact_id == subject_id
+        ),
         delete(ContactMerge).where(ContactMerge.organization_id == mine, merged),
         delete(MatchingProfile).where(MatchingProfile.organization_id == mine, MatchingProfile.user_id == subject_id),
         delete(MatchFeedback).where(MatchFeedback.organization_id == mine, judged),
