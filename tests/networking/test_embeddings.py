@@ -1,4 +1,4 @@
-"""Profiles that read alike: with an embedder that is another module's, on a database with pgvector and on one without."""
+"""Profiles that read alike, with an embedder that is another module's: with pgvector in the database, and without."""
 
 import hashlib
 import math
@@ -70,14 +70,13 @@ async def site(addresses: Addresses) -> AsyncGenerator[Any]:
 @pytest.fixture(params=["without pgvector", "with pgvector"])
 async def has_vectors(site: Any, request: pytest.FixtureRequest) -> AsyncGenerator[bool]:
     wanted = request.param == "with pgvector"
+    connection = await asyncpg.connect(site[2].owner_url.replace("+asyncpg", ""))
     if wanted:
-        connection = await asyncpg.connect(site[2].owner_url.replace("+asyncpg", ""))
         await connection.execute('CREATE SCHEMA "odd one"; CREATE EXTENSION vector SCHEMA "odd one"')
         await connection.execute('GRANT USAGE ON SCHEMA "odd one" TO PUBLIC')
     yield wanted
-    if wanted:
-        await connection.execute('DROP EXTENSION vector; DROP SCHEMA "odd one"')
-        await connection.close()
+    await connection.execute('DROP EXTENSION IF EXISTS vector; DROP SCHEMA IF EXISTS "odd one"')
+    await connection.close()
 
 
 @pytest.fixture
@@ -106,13 +105,13 @@ async def stored(tenant: Tenant) -> dict[str, int]:
     async with tenant.database.system() as system:
         rows = await system.execute(
             text(
-                "SELECT c.first_name, coalesce(cardinality(e.embedding), 0) FROM networking.contact_embeddings e"
+                "SELECT c.first_name, coalesce(cardinality(e.embedding), 0) AS numbers FROM networking.contact_embeddings e"
                 " JOIN networking.contacts c ON (c.organization_id, c.id) = (e.organization_id, e.contact_id)"
                 " WHERE e.organization_id = :id"
             ),
             {"id": tenant.organization_id},
         )
-        return {name: count for name, count in rows}
+        return {row.first_name: row.numbers for row in rows}
 
 
 async def test_profiles_that_read_alike_are_a_reason_that_cites_what_was_compared(
@@ -166,12 +165,8 @@ async def test_nobody_who_is_excluded_comes_in_by_likeness(tenant: Tenant, has_v
     await embed(tenant)
 
     assert list(await recommended(tenant, ada)) == (["Kept"] if has_vectors else [])
-    (
-        await tenant.client.put(
-            "/api/v1/modules/networking/settings",
-            json={"settings": {"match_likeness": 1.0, "match_weights": {"similar_profile": 0}}},
-        )
-    ).raise_for_status()
+    settings = {"settings": {"match_weights": {"similar_profile": 0}}}
+    (await tenant.client.put("/api/v1/modules/networking/settings", json=settings)).raise_for_status()
     assert list(await recommended(tenant, ada)) == []
 
 
