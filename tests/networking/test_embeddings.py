@@ -105,8 +105,9 @@ async def stored(tenant: Tenant) -> dict[str, int]:
     async with tenant.database.system() as system:
         rows = await system.execute(
             text(
-                "SELECT c.first_name, coalesce(cardinality(e.embedding), 0) AS numbers FROM networking.contact_embeddings e"
-                " JOIN networking.contacts c ON (c.organization_id, c.id) = (e.organization_id, e.contact_id)"
+                "SELECT c.first_name, coalesce(cardinality(e.embedding), 0) AS numbers"
+                " FROM networking.contact_embeddings AS e"
+                " JOIN networking.contacts AS c ON (c.organization_id, c.id) = (e.organization_id, e.contact_id)"
                 " WHERE e.organization_id = :id"
             ),
             {"id": tenant.organization_id},

@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from core.permissions import Role
 from core.privacy.rights import export_subject
+from core.sdk import People
 from core.testing.rows import tenant_tables
 from core.testing.tenants import Tenant, make_member
 
@@ -187,11 +188,19 @@ async def test_an_export_tells_a_contacts_score_and_a_members_connections(acme: 
     assert (connection["with"], connection["asked"]) == (str(acme.user_id), False)
 
 
-async def test_an_erased_member_is_nobodys_connection(acme: Tenant) -> None:
+async def test_an_erased_member_is_nobodys_connection_and_nobodys_search(acme: Tenant) -> None:
     grace = await make_member(acme, Role.MEMBER)
     asked = (await acme.client.post(CONNECTIONS, json={"user_id": str(grace.user_id)})).json()
+    ctx = acme.ctx()
+    name = (await People(ctx).known([grace.user_id]))[grace.user_id].name
+    await ctx.close()
+    for q in (f"met by {name.upper()}", "met by nobody"):
+        body = {"name": "V", "filters": {"q": q}, "is_shared": True}
+        (await acme.client.post("/api/v1/networking/views", json=body)).raise_for_status()
 
     await erase(acme, grace.user_id)
 
+    views = (await acme.client.get("/api/v1/networking/views")).json()["items"]
+    assert [view["filters"] for view in views] == [{"q": "met by nobody"}]
     assert (await acme.client.get(f"{CONNECTIONS}/{asked['id']}")).status_code == 404
     assert await traces(acme, str(grace.user_id)) == []
