@@ -108,8 +108,10 @@ async def test_no_view_names_an_erased_person_and_the_trail_says_what_became_of_
     """By any of their names, addresses and numbers, in any filter; private and shared, and of others as well."""
     other = await make_member(acme, Role.MEMBER)
     contact = await add(acme, first_name="Zoë", last_name=MARK, email=EMAIL, phone="+44 20 7946 0018")
-    plain = {"key": "kin", "label": "Kin", "kind": "text"}
-    (await acme.client.post("/api/v1/networking/custom-fields", json=plain)).raise_for_status()
+    target = await add(acme, first_name="Zoë", last_name="Target")
+    for key in ("kin", "target"):
+        plain = {"key": key, "label": key, "kind": "text"}
+        (await acme.client.post("/api/v1/networking/custom-fields", json=plain)).raise_for_status()
     for name in (f"Friend of {MARK}", "Friend"):
         (await acme.client.post("/api/v1/networking/tags", json={"name": name})).raise_for_status()
     naming = [
@@ -121,7 +123,14 @@ async def test_no_view_names_an_erased_person_and_the_trail_says_what_became_of_
         {"custom": f"kin:Sister of {MARK}"},
         {"tag": f"Friend of {MARK}"},
     ]
-    innocent = [{"q": "Zoë"}, {"q": f"{MARK}ian"}, {"q": "0018"}, {"q": "@example.org"}, {"tag": "Friend"}]
+    innocent = [
+        {"q": "Zoë"},
+        {"q": f"{MARK}ian"},
+        {"q": "0018"},
+        {"q": "@example.com"},
+        {"tag": "Friend", "contact_type": "target"},
+        {"custom": "target:yes"},
+    ]
     gone, kept = [], []
     for filters in (*naming, *innocent):
         for tenant, is_shared in ((acme, True), (other, False)):
@@ -131,7 +140,8 @@ async def test_no_view_names_an_erased_person_and_the_trail_says_what_became_of_
             (gone if filters in naming else kept).append(answer.json()["id"])
     called = (await acme.client.post("/api/v1/networking/views", json={"name": f"{MARK}, Zoë"})).json()["id"]
 
-    await erase(acme, UUID(contact["id"]))
+    for person in (contact, target):
+        await erase(acme, UUID(person["id"]))
 
     for tenant in (acme, other):
         views = (await tenant.client.get("/api/v1/networking/views", params={"limit": 200})).json()["items"]

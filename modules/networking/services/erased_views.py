@@ -5,7 +5,8 @@ whole, shared or not; one that is only called after them gets another name. The 
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Mapping
+from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
@@ -40,9 +41,14 @@ class Named(Struct, frozen=True, kw_only=True):
         return (
             any(name <= said for name in self.words)
             or any(address in key for address in self.addresses)
-            or any("@" in part and part in address for part in key.split() for address in self.addresses)
+            or any(_begins(part, address) for part in key.split() for address in self.addresses)
             or (len(digits) >= DIGITS and any(digits in number or number in digits for number in self.numbers))
         )
+
+
+def _begins(part: str, address: str) -> bool:
+    """Whether somebody began to type the address, and came to the `@`: what stands before it names a person."""
+    return "@" in part[1:] and address.startswith(part)
 
 
 def _digits(text: str) -> str:
@@ -85,7 +91,7 @@ async def _forget(ctx: Ctx, person: Named) -> None:
         select(SavedView.id, SavedView.name, SavedView.filters).where(mine).execution_options(yield_per=BATCH)
     )
     async for view in found:
-        if _is_said(person, view.filters.values()):
+        if any(map(person.stands_in, _texts(view.filters))):
             gone.append(view.id)
         elif person.stands_in(view.name):
             renamed.append(view.id)
@@ -96,5 +102,8 @@ async def _forget(ctx: Ctx, person: Named) -> None:
         await ctx.db.execute(statement.execution_options(synchronize_session=False))
 
 
-def _is_said(person: Named, values: Iterable[object]) -> bool:
-    return any(isinstance(value, str) and person.stands_in(value) for value in values)
+def _texts(filters: Mapping[str, Any]) -> list[str]:
+    """What somebody wrote: states and ids say nothing of a person, however they are called. Of a custom filter, the
+    value."""
+    values = [filters[name] for name in ("q", "industry", "tag") if filters.get(name)]
+    return [*values, (filters.get("custom") or "").partition(":")[2]]
