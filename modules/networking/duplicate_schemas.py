@@ -51,7 +51,6 @@ type MergeChoice = Annotated[
     Meta(
         title="the name of a field, or custom. and the key of one of your own",
         pattern=f"^(?:{'|'.join(MergeField)}|custom\\.{KEY})$(?!\\n)",
-        examples=["company"],
     ),
 ]
 """`custom` is all of the organization's own fields; what is said of one of them stands above it."""
