@@ -50,6 +50,7 @@ type MergeChoice = Annotated[
     str,
     Meta(
         title="the name of a field, or custom. and the key of one of your own",
+        examples=["company"],
         pattern=f"^(?:{'|'.join(MergeField)}|custom\\.{KEY})$(?!\\n)",
     ),
 ]
@@ -60,7 +61,7 @@ type MergeChoices = Annotated[list[MergeChoice], Meta(max_length=500)]
 class MergeIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Merge another contact into this one."""
 
-    other_id: UUID
+    other_id: Annotated[UUID, Meta(examples=["01a1fdc4-0d2e-7c55-9c1c-6d3f0f3b7a10"])]
     """The contact that goes; its id stands for this one from then on."""
     take: MergeChoices = []
     """Fields whose values are the other one's. Elsewhere its values only fill what this one lacks."""
