@@ -7,7 +7,7 @@ from core.sdk import Ctx, Schedule, actor, subscribe
 from modules.networking import contract
 from modules.networking.importing import drafts, reverting, taking
 from modules.networking.score_models import ScoreRun
-from modules.networking.services import agenda, scores, similarity
+from modules.networking.services import agenda, embeddings, scores, similarity
 
 
 @actor(queue="imports")
@@ -109,7 +109,21 @@ async def tell_reminders(ctx: Ctx) -> None:
     await agenda.tell_due(ctx)
 
 
-ACTORS = (run_import, revert_import, discard_drafts, scan_duplicates, recompute_scores, refresh_scores, tell_reminders)
+@actor
+async def embed_contacts(ctx: Ctx) -> None:
+    await embeddings.embed_stale(ctx)
+
+
+ACTORS = (
+    run_import,
+    revert_import,
+    discard_drafts,
+    scan_duplicates,
+    recompute_scores,
+    refresh_scores,
+    tell_reminders,
+    embed_contacts,
+)
 SUBSCRIBERS = (
     score_after_interaction,
     score_after_completion,
@@ -125,4 +139,5 @@ SUBSCRIBERS = (
 SCHEDULES = (
     Schedule(actor=refresh_scores, every=timedelta(days=1)),
     Schedule(actor=tell_reminders, every=timedelta(minutes=5)),
+    Schedule(actor=embed_contacts, every=timedelta(minutes=5)),
 )

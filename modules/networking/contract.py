@@ -1,9 +1,32 @@
 """What other modules may import of networking: the events that they can follow."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Protocol
 from uuid import UUID
 
 from core.sdk import Event
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors, so that profiles which read alike are found though they share no word. A module that
+    lists it among what it `provides` has it used by every organization where it is on; without one, matching compares
+    what is equal alone."""
+
+    @property
+    def name(self) -> str:
+        """Of the model and its version: vectors of another name are made anew."""
+        ...
+
+    @property
+    def dimensions(self) -> int:
+        """How many numbers a vector has."""
+        ...
+
+    async def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        """A vector for each text, in their order: 100 texts at most, in less than a minute. One of zeros stands for a
+        text that it knows nothing of. What it raises is logged, and the texts come again later."""
+        ...
 
 
 class ContactCreated(Event, frozen=True, kw_only=True):

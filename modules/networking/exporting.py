@@ -8,11 +8,13 @@ from typing import Any, cast
 import msgspec
 
 from core.sdk import Ctx
+from modules.networking.field_schemas import CUSTOM
 from modules.networking.field_values import written
+from modules.networking.importing.tag_cells import tags_cell
 from modules.networking.models import ContactImport
 from modules.networking.queries import CONTACT_COLUMNS, IMPORT_ERROR_FILE, contacts_export
 from modules.networking.searching import search_values
-from modules.networking.services.fields import CUSTOM, shown_fields
+from modules.networking.services.fields import shown_fields
 from modules.networking.visibility import viewer_of
 
 LEFT_OUT = frozenset({"organization_id", "version", "is_deleted", "deleted_at", "custom"})
@@ -45,7 +47,8 @@ async def export_contacts(
     values = {**given, **searched, "viewer": viewer_of(ctx)}
     async for row in ctx.reads.stream(read, **values):
         own = {CUSTOM + key: written(value) for key, value in msgspec.json.decode(row["custom"]).items()}
-        yield line_of([cell(own.get(name) if name.startswith(CUSTOM) else row[name]) for name in columns])
+        own["tags"] = tags_cell(row["tags"])
+        yield line_of([cell(own[name] if name in own else row.get(name)) for name in columns])
 
 
 ERROR_COLUMNS = ("error_line", "error_columns", "error_codes", "error_reasons")

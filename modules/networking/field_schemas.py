@@ -12,6 +12,8 @@ from modules.networking.values import FieldKind, ImportField
 MAX_FIELDS = 200
 """Of an organization, the archived ones included."""
 MAX_OPTIONS = 200
+CUSTOM = "custom."
+"""Before the key, where columns and fields of other kinds have names too."""
 KEY = "[a-z][a-z0-9_-]{0,49}"
 
 type FieldKey = Annotated[

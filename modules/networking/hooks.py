@@ -9,6 +9,13 @@ from modules.networking.actors import discard_drafts
 from modules.networking.demo import demo_contacts
 from modules.networking.services import privacy
 from modules.networking.services.contacts import create_contact
+from modules.networking.services.fields import refuse_unknown_needs
+from modules.networking.settings import NetworkingSettings
+
+
+@hook
+async def validate_settings(ctx: Ctx, settings: NetworkingSettings) -> None:
+    await refuse_unknown_needs(ctx, settings.pipeline)
 
 
 @hook

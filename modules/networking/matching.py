@@ -24,6 +24,8 @@ class Weights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     interest: Points = 3
     job_title: Points = 3
     network_type: Points = 2
+    similar_profile: Points = 5
+    """For a profile that reads alike, where the organization has an embedder."""
 
 
 class Reason(Struct, frozen=True, kw_only=True):
@@ -36,6 +38,10 @@ class Reason(Struct, frozen=True, kw_only=True):
     """As the one that it is for has them."""
     points: int
     text: str
+    compared: list[str] = []
+    """Of a likeness: the fields whose texts were compared."""
+    likeness: float | None = None
+    """0 to 1."""
 
 
 class Rule(NamedTuple):
@@ -87,6 +93,23 @@ def reasons(one: Traits, other: Traits, rules: Sequence[Rule], weights: Weights)
                 Reason(field=rule.field, other_field=rule.other_field, values=shared, points=points, text=rule.text)
             )
     return sorted(found, key=lambda reason: -reason.points)
+
+
+def similar(likeness: float, compared: Sequence[str], weights: Weights, *, least: float) -> list[Reason]:
+    """The reason that two profiles read alike, where they do."""
+    if likeness < least or not weights.similar_profile:
+        return []
+    return [
+        Reason(
+            field="profile",
+            other_field="profile",
+            values=[],
+            points=weights.similar_profile,
+            text="Their profiles read alike",
+            compared=list(compared),
+            likeness=min(likeness, 1.0),
+        )
+    ]
 
 
 def are_of_one_company(one: str | None, other: str | None) -> bool:

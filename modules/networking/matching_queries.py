@@ -109,33 +109,35 @@ def _maybe_one_person() -> CompoundSelect[UUID]:
 
 
 SHARED = [
-    (rule, _folded(getattr(Contact, rule.other_field)) == bindparam(rule.field, type_=Text())) for rule in CONTACT_RULES
+    (rule, getattr(Contact, f"{rule.other_field}_key") == bindparam(rule.field, type_=Text())) for rule in CONTACT_RULES
 ]
 _POINTS = sum(
     (case((equal, bindparam(f"{rule.field}_points", type_=Integer())), else_=0) for rule, equal in SHARED),
     start=cast(0, Integer),
 )
 USEFUL_CONTACT = Contact.id.in_(_judged(Verdict.USEFUL))
+CANDIDATE_COLUMNS = (
+    Contact.id,
+    Contact.first_name,
+    Contact.last_name,
+    Contact.company,
+    *(getattr(Contact, rule.other_field) for rule in CONTACT_RULES),
+    USEFUL_CONTACT.label("is_useful"),
+)
+CANDIDATE = (
+    mine(Contact),
+    ~Contact.is_deleted,
+    visible(Contact),
+    Contact.id != ME,
+    Contact.marketing_consent != Consent.WITHDRAWN.value,
+    _other_company(Contact.company),
+    Contact.id.not_in(_judged(Verdict.DISMISSED)),
+    Contact.id.not_in(_maybe_one_person()),
+)
+"""Whom nothing excludes."""
 CONTACTS = Read(
-    select(
-        Contact.id,
-        Contact.first_name,
-        Contact.last_name,
-        Contact.company,
-        *(getattr(Contact, rule.other_field) for rule in CONTACT_RULES),
-        USEFUL_CONTACT.label("is_useful"),
-    )
-    .where(
-        mine(Contact),
-        ~Contact.is_deleted,
-        visible(Contact),
-        Contact.id != ME,
-        Contact.marketing_consent != Consent.WITHDRAWN.value,
-        or_(*(equal for _, equal in SHARED)),
-        _other_company(Contact.company),
-        Contact.id.not_in(_judged(Verdict.DISMISSED)),
-        Contact.id.not_in(_maybe_one_person()),
-    )
+    select(*CANDIDATE_COLUMNS)
+    .where(*CANDIDATE, or_(*(equal for _, equal in SHARED)))
     .order_by(USEFUL_CONTACT.desc(), _POINTS.desc(), Contact.id)
     .limit(MOST_CANDIDATES)
 )

@@ -64,6 +64,14 @@ SEARCH_WORDS = (
 )
 """As PostgreSQL says it, since autogenerate compares the text."""
 
+MATCHED = ("industry", "business_type", "job_title", "network_type")
+"""Fields by which two contacts may suit each other: each has its folded text in a column of its own, `industry_key`."""
+
+
+def _folded(column: str) -> Mapped[str | None]:
+    expression = rf"lower(btrim(regexp_replace({column}, '\s+'::text, ' '::text, 'g'::text)))"
+    return mapped_column(Text, Computed(expression, persisted=True), deferred=True)
+
 
 class Contact(TenantModel, SoftDelete, schema=SCHEMA):
     """A person that the organization wants to reach, knows, or has won: target, contact, plug."""
@@ -96,6 +104,14 @@ class Contact(TenantModel, SoftDelete, schema=SCHEMA):
             "search_text",
             postgresql_using="gin",
             postgresql_ops={"search_text": "core.gin_trgm_ops"},
+        ),
+        *(
+            tenant_index(
+                f"ix_contacts_{name}_key",
+                f"{name}_key",
+                postgresql_where=text(f"({name}_key IS NOT NULL) AND (NOT is_deleted)"),
+            )
+            for name in MATCHED
         ),
         Index("ix_contacts_words", "organization_id", text(SEARCH_WORDS), postgresql_using="gin"),
     )
@@ -140,6 +156,10 @@ class Contact(TenantModel, SoftDelete, schema=SCHEMA):
     merged_into: Mapped[UUID | None]
     """The contact that this one was merged into; its id stands for that one from then on."""
     search_text: Mapped[str] = mapped_column(Text, Computed(SEARCH_TEXT, persisted=True), deferred=True)
+    industry_key: Mapped[str | None] = _folded("industry")
+    business_type_key: Mapped[str | None] = _folded("business_type")
+    job_title_key: Mapped[str | None] = _folded("job_title")
+    network_type_key: Mapped[str | None] = _folded("network_type")
 
 
 class DuplicatePair(TenantModel, schema=SCHEMA, unaudited="found anew by each scan; a row says who dismissed it"):

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from core.sdk import FieldError
+from modules.networking.field_schemas import CUSTOM, KEY
 from modules.networking.values import ContactType
 
 NOT_ALLOWED = "stage-not-allowed"
@@ -34,10 +35,20 @@ class StageField(StrEnum):
     NOTES = "notes"
 
 
+type Needed = Annotated[
+    str,
+    Meta(
+        title="the name of a field, or custom. and the key of one of your own",
+        pattern=f"^(?:{'|'.join(StageField)}|custom\\.{KEY})$(?!\\n)",
+        examples=["email"],
+    ),
+]
+
+
 class Requirement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Fields of which a contact has to have one."""
 
-    any_of: Annotated[tuple[StageField, ...], Meta(min_length=1, max_length=len(StageField))]
+    any_of: Annotated[tuple[Needed, ...], Meta(min_length=1, max_length=20)]
 
 
 class Transition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -51,7 +62,7 @@ class Transition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 type Requirements = Annotated[tuple[Requirement, ...], Meta(max_length=50)]
 
 
-def _needs(*groups: tuple[StageField, ...]) -> tuple[Requirement, ...]:
+def _needs(*groups: tuple[str, ...]) -> tuple[Requirement, ...]:
     return tuple(Requirement(any_of=group) for group in groups)
 
 
@@ -80,6 +91,16 @@ class PipelineRules(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     def transition(self, start: str, end: str) -> Transition | None:
         return next((each for each in self.transitions if (each.from_stage, each.to_stage) == (start, end)), None)
+
+    def own_fields(self) -> dict[str, str]:
+        """Where they ask for a field of the organization's own: its key, by the place in the settings."""
+        return {
+            f"{name}.{index}.any_of.{place}": field.removeprefix(CUSTOM)
+            for name in ("contact_needs", "plug_needs")
+            for index, need in enumerate(getattr(self, name))
+            for place, field in enumerate(need.any_of)
+            if field.startswith(CUSTOM)
+        }
 
     def needs(self, stage: str) -> tuple[Requirement, ...]:
         return {ContactType.CONTACT: self.contact_needs, ContactType.PLUG: self.plug_needs}.get(ContactType(stage), ())
@@ -116,13 +137,16 @@ def is_step_back(start: str, end: str) -> bool:
     return ORDER[ContactType(end)] < ORDER[ContactType(start)]
 
 
-def holds(value: Any) -> bool:
-    """Whether a column says anything: blanks alone don't."""
-    return bool(value.strip() if isinstance(value, str) else value)
+def filled(values: Mapping[str, Any]) -> frozenset[str]:
+    """Those of the fields that a stage can ask for which say anything: in a column, blanks alone don't; of one of the
+    organization's own, no and zero are values."""
+    columns = {field.value for field in StageField if (values.get(field) or "").strip()}
+    own: Mapping[str, Any] = values.get("custom") or {}
+    return frozenset(columns | {CUSTOM + key for key, value in own.items() if value is not None})
 
 
 def _is_met(need: Requirement, values: Mapping[str, Any]) -> bool:
-    return any(holds(values.get(field)) for field in need.any_of)
+    return not filled(values).isdisjoint(need.any_of)
 
 
 def _missing(need: Requirement, stage: str) -> FieldError:

@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from core.sdk import ListQuery, Read, TenantModel, mine
+from modules.networking.import_schemas import ImportSummary
 from modules.networking.models import (
     Contact,
     ContactImport,
@@ -18,7 +19,6 @@ from modules.networking.models import (
     ContactMerge,
     DuplicatePair,
 )
-from modules.networking.schemas import ImportSummary
 from modules.networking.searching import SEARCHED, hits
 from modules.networking.tag_models import ContactTag, Tag
 from modules.networking.visibility import ASKER, visible

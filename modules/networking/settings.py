@@ -22,6 +22,8 @@ class NetworkingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     match_other_companies_only: bool = False
     """Whether people of one company are not recommended to each other."""
     match_weights: Weights = Weights()
+    match_likeness: Annotated[float, Meta(ge=0, le=1)] = 0.8
+    """From which likeness on two profiles read alike."""
     reminder_days_before: Annotated[int, Meta(ge=0, le=30)] = 1
     """How many days before a scheduled interaction somebody is reminded of it."""
     reminder_hour: Annotated[int, Meta(ge=0, le=23)] = 9

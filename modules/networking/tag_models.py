@@ -15,6 +15,8 @@ class Tag(TenantModel, schema=SCHEMA):
     """The name as it is compared: `VIP` and `vip` are one tag."""
     colour: Mapped[str | None]
     created_by: Mapped[UUID | None]
+    import_id: Mapped[UUID | None]
+    """The import that made it."""
 
 
 class ContactTag(TenantModel, schema=SCHEMA):
@@ -31,3 +33,5 @@ class ContactTag(TenantModel, schema=SCHEMA):
     contact_id: Mapped[SubjectId]
     tag_id: Mapped[UUID]
     created_by: Mapped[UUID | None]
+    import_id: Mapped[UUID | None]
+    """The import that put it there."""

@@ -15,6 +15,7 @@ MAX_TAGS = 50
 type TagName = Annotated[
     str, Meta(title=NO_NUL_TITLE, min_length=1, max_length=50, pattern=NO_NUL, examples=["Key account"])
 ]
+type TagNames = Annotated[list[TagName], Meta(max_length=MAX_TAGS)]
 type Colour = Annotated[str, Meta(title="a colour", pattern=r"^#[0-9a-f]{6}$(?!\n)", examples=["#0a7d4f"])]
 
 

@@ -223,6 +223,8 @@ class ImportField(StrEnum):
     MARKETING_CONSENT = "marketing_consent"
     OPTED_OUT = "opted_out"
     """Yes means that consent is withdrawn; anything else says nothing."""
+    TAGS = "tags"
+    """Added to those that the contact has; ones that are not there yet are made."""
     STAGE_REASON = "stage_reason"
     """Why a contact goes back to an earlier stage."""
 

@@ -5,10 +5,11 @@ from typing import Any
 from msgspec import Raw, Struct, convert
 
 from core.sdk import Ctx, Row
+from modules.networking.field_schemas import CUSTOM
+from modules.networking.import_schemas import ImportColumn, ImportErrorOut, ImportOut
 from modules.networking.models import Contact, ContactImport, ContactImportError, ContactInteraction
-from modules.networking.schemas import ContactOut, ImportColumn, ImportErrorOut, ImportOut, InteractionOut
-from modules.networking.services.fields import CUSTOM
-from modules.networking.services.tags import tags_of
+from modules.networking.schemas import ContactOut, InteractionOut
+from modules.networking.services.tagging import tags_of
 from modules.networking.values import ImportField
 
 FIELDS = frozenset(ImportField)

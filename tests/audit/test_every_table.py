@@ -26,6 +26,7 @@ UNAUDITED = {
     "core.domain_events",
     "core.idempotency_keys",
     "core.outbox",
+    "networking.contact_embeddings",
     "networking.contact_import_chunks",
     "networking.contact_import_rows",
     "networking.contact_scores",

@@ -21,6 +21,7 @@ class Person(Struct, frozen=True, kw_only=True):
     linkedin: str = ""
     """The last part of the profile's address."""
     notes: str = ""
+    tags: Sequence[str] = ()
 
     @property
     def stored(self) -> dict[str, object]:
@@ -42,6 +43,7 @@ PEOPLE = (
         job_title="Geschäftsführerin",
         linkedin="zoe-mueller",
         notes='Says "hello", twice.\nSecond line',
+        tags=("Key account", "Messe 2026"),
     ),
     Person(
         first_name="Grace",
@@ -82,7 +84,7 @@ OUTLOOK = (
 OUTLOOK_GERMAN = [
     "Anrede", "Vorname", "Weitere Vornamen", "Nachname", "Suffix", "Firma", "Abteilung", "Position",
     "Telefon geschäftlich", "Telefon privat", "Mobiltelefon", "E-Mail-Adresse", "E-Mail-Typ",
-    "E-Mail: Angezeigter Name", "E-Mail 2: Adresse", "Notizen", "Priorität", "Webseite",
+    "E-Mail: Angezeigter Name", "E-Mail 2: Adresse", "Kategorien", "Notizen", "Priorität", "Webseite",
 ]  # fmt: skip
 
 
@@ -116,7 +118,7 @@ def google(people: Sequence[Person] = PEOPLE) -> bytes:
             "Organization Name": person.company,
             "Organization Title": person.job_title,
             "Notes": person.notes,
-            "Labels": "* myContacts",
+            "Labels": " ::: ".join((*person.tags, "* myContacts")),
             "E-mail 1 - Label": "* Work",
             "E-mail 1 - Value": " ::: ".join(person.emails),
             "Phone 1 - Label": "Mobile",
@@ -176,6 +178,7 @@ def outlook(people: Sequence[Person] = PEOPLE, *, encoding: str = "cp1252", deli
             "Company": person.company,
             "Job Title": person.job_title,
             "Business Phone": person.phone,
+            "Categories": ";".join(person.tags),
             "E-mail Address": _first(person),
             "E-mail Type": "SMTP",
             "E-mail 2 Address": _second(person),
@@ -201,6 +204,7 @@ def outlook_german(people: Sequence[Person] = PEOPLE) -> bytes:
             "Mobiltelefon": person.phone,
             "E-Mail-Adresse": _first(person),
             "E-Mail 2: Adresse": _second(person),
+            "Kategorien": ";".join(person.tags),
             "Notizen": person.notes,
             "Priorität": "Normal",
             "Webseite": _profile(person),
@@ -239,6 +243,7 @@ def vcard(people: Sequence[Person] = PEOPLE, *, version: str = "3.0") -> bytes:
             f"TITLE:{_escaped(person.job_title)}",
             *([f'X-SOCIALPROFILE;TYPE="linkedin:x":{_profile(person)}'] if person.linkedin else []),
             f"NOTE:{_escaped(person.notes)}",
+            *([f"CATEGORIES:{','.join(map(_escaped, person.tags))}"] if person.tags else []),
             "PHOTO;ENCODING=b;TYPE=JPEG:" + "QUJD" * 400,
             "END:VCARD",
         ]

@@ -132,14 +132,15 @@ async def test_a_deleted_contact_is_gone_until_it_is_restored(acme: Tenant) -> N
 async def test_every_change_is_an_event_in_order(acme: Tenant) -> None:
     contact = await add(acme)
     url = f"{CONTACTS}/{contact['id']}"
-    await acme.client.patch(url, json={"company": "Engines"})
-    await acme.client.patch(url, json={"company": "Engines"})
+    for values in ({"company": "Engines"}, {"company": "Engines"}, {"tags": ["VIP"]}, {"tags": ["vip"]}):
+        await acme.client.patch(url, json=values)
     await acme.client.delete(url)
     await acme.client.post(f"{url}/restore")
 
     assert await events_of(acme) == [
         ("networking.contact_created", {"contact_id": contact["id"]}),
         ("networking.contact_updated", {"contact_id": contact["id"], "changed": ["company"]}),
+        ("networking.contact_updated", {"contact_id": contact["id"], "changed": ["tags"]}),
         ("networking.contact_deleted", {"contact_id": contact["id"]}),
         ("networking.contact_restored", {"contact_id": contact["id"]}),
     ]

@@ -9,11 +9,11 @@ from importing import IMPORTS, contacts, imported, report, told, upload
 
 from core.testing.tenants import Tenant
 
-ALL = {"email", "additional_emails", "phone", "company", "job_title", "linkedin_url", "notes"}
+ALL = {"email", "additional_emails", "phone", "company", "job_title", "linkedin_url", "notes", "tags"}
 FILES: dict[str, tuple[bytes, str, set[str]]] = {
     "Google": (exports.google(), "google", ALL),
     "LinkedIn": (exports.linkedin(), "linkedin", {"email", "company", "job_title", "linkedin_url"}),
-    "HubSpot": (exports.hubspot(), "hubspot", ALL - {"notes"}),
+    "HubSpot": (exports.hubspot(), "hubspot", ALL - {"notes", "tags"}),
     "Outlook": (exports.outlook(), "outlook", ALL),
     "Outlook in UTF-16": (exports.outlook(encoding="utf-16"), "outlook", ALL),
     "Outlook with semicolons": (exports.outlook(delimiter=";"), "outlook", ALL),
@@ -35,6 +35,7 @@ def expected(person: exports.Person, told: set[str]) -> dict[str, Any]:
         "job_title": person.job_title or None,
         "linkedin_url": profile,
         "notes": person.notes or None,
+        "tags": list(person.tags),
     }
     names = {"first_name": person.first_name, "last_name": person.last_name}
     return names | {name: value for name, value in everything.items() if name in told}

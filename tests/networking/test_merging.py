@@ -184,6 +184,46 @@ async def test_what_only_the_merged_one_had_still_finds_the_survivor(acme: Tenan
     assert (await shown(acme, one))["job_title"] == "Engineer"
 
 
+async def test_fields_of_ones_own_are_chosen_one_by_one_and_put_back_one_by_one(acme: Tenant) -> None:
+    for key in "abcdef":
+        body = {"key": key, "label": key, "kind": "text"}
+        (await acme.client.post("/api/v1/networking/custom-fields", json=body)).raise_for_status()
+    one = await add(acme, custom={"a": "1", "b": "1", "c": "1", "f": "1"})
+    other, third = await add(acme, custom={"a": "2", "b": "2", "d": "2", "e": "2"}), await add(acme, custom={"e": "3"})
+    url, body = f"{CONTACTS}/{one['id']}/merges/preview", {"other_id": other["id"]}
+
+    seen = {}
+    for take, keep in (
+        ([], []),
+        (["custom.a", "custom.c"], ["custom.d", "custom.a"]),
+        (["custom"], ["custom.f"]),
+        (["custom.b"], ["custom"]),
+    ):
+        answer = await acme.client.post(url, json={**body, "take": take, "keep": keep})
+        changes = {change["field"]: change["result"] for change in answer.json()["changes"]}
+        seen[(*take, *keep)] = changes
+    unknown = await acme.client.post(url, json={**body, "keep": ["custom.a", "custom.nobody"]})
+
+    assert list(seen.values()) == [
+        {"custom.d": "2", "custom.e": "2"},
+        {"custom.c": None, "custom.e": "2"},
+        {"custom.a": "2", "custom.b": "2", "custom.c": None, "custom.d": "2", "custom.e": "2"},
+        {"custom.b": "2"},
+    ]
+    assert (unknown.status_code, unknown.json()["errors"][0]["field"]) == (422, "keep.1")
+    first = await merge(acme, one, other, take=["custom.a"], keep=["custom.e"])
+    second = await merge(acme, one, third)
+    assert (await shown(acme, one))["custom"] == {"a": "2", "b": "1", "c": "1", "d": "2", "e": "3", "f": "1"}
+    assert (await undo(acme, first)).json()["kept"] == []
+    assert (await shown(acme, one))["custom"] == {"a": "1", "b": "1", "c": "1", "e": "3", "f": "1"}
+    assert (await undo(acme, second)).json()["kept"] == []
+    again = await merge(acme, one, other, take=["custom"])
+    await acme.client.patch(f"{CONTACTS}/{one['id']}", json={"custom": {"a": "by hand"}})
+    assert (await undo(acme, again)).json()["kept"] == ["custom.a"]
+    assert (await shown(acme, one))["custom"] == {"a": "by hand", "b": "1", "c": "1", "f": "1"}
+    assert [(await shown(acme, each))["custom"] for each in (other, third)] == [other["custom"], third["custom"]]
+
+
 async def test_undone_everything_is_as_it_was(acme: Tenant) -> None:
     one, other = await two(acme)
     before = await hashes(acme)

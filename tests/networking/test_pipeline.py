@@ -292,3 +292,44 @@ async def test_what_somebody_moves_while_an_import_runs_counts(acme: Tenant, mon
     after = await told(acme, job)
     assert (after["rows_updated"], after["rows_failed"], len(done)) == (1, 1, 2)
     assert after["errors"][0]["code"] == "stage-not-allowed"
+
+
+async def test_a_stage_asks_for_fields_of_ones_own_by_the_api_and_by_file_alike(acme: Tenant) -> None:
+    fields = "/api/v1/networking/custom-fields"
+    kinds = {"tier": "text", "seats": "number", "vetted": "boolean"}
+    made = [
+        (await acme.client.post(fields, json={"key": key, "label": key, "kind": kind})).json()
+        for key, kind in kinds.items()
+    ]
+    needs = [{"any_of": ["custom.tier", "email"]}, {"any_of": ["custom.seats"]}, {"any_of": ["custom.vetted"]}]
+    unknown = await acme.client.put(
+        SETTINGS, json={"settings": {"pipeline": {"plug_needs": [*needs, {"any_of": ["email", "custom.nobody"]}]}}}
+    )
+    rules = await acme.client.put(SETTINGS, json={"settings": {"pipeline": {"contact_needs": needs}}})
+
+    bare, ready = await add(acme, first_name="Bare"), {"tier": "Gold", "seats": 0, "vetted": False}
+    lacking = await move(acme, bare, "contact", custom={"seats": 1})
+    by_hand = await acme.client.post(CONTACTS, json={"first_name": "Hand", "contact_type": "contact", "custom": ready})
+    moved = await move(acme, bare, "contact", custom=ready)
+    lost = await acme.client.patch(f"{CONTACTS}/{bare['id']}", json={"custom": {"seats": None}})
+    file = (
+        b"first_name,contact_type,custom.tier,custom.seats,vetted\n"
+        b"File,contact,Gold,0,no\nShort,contact,Gold,,yes\nNone,contact,,,\n"
+    )
+    dry, real = await imported(acme, file, dry_run="true"), await imported(acme, file)
+
+    assert (unknown.status_code, rules.status_code) == (422, 200)
+    assert [error["field"] for error in unknown.json()["errors"]] == ["pipeline.plug_needs.3.any_of.1"]
+    assert [error["field"] for error in lacking.json()["errors"]] == ["custom.tier", "custom.vetted"]
+    assert (by_hand.status_code, moved.status_code) == (201, 200)
+    assert [error["field"] for error in lost.json()["errors"]] == ["custom.seats"]
+    told_of = [[(error["line"], error["column"]) for error in job["errors"]] for job in (dry, real)]
+    assert sorted(told_of[1]) == [(3, "custom.seats"), (4, "custom.seats"), (4, "custom.tier"), (4, "vetted")]
+    assert sorted(told_of[0]) == sorted(told_of[1])
+    gone = [await acme.client.delete(f"{fields}/{field['id']}") for field in made]
+    gone += [await acme.client.patch(f"{fields}/{field['id']}", json={"archived": True}) for field in made]
+    assert {(answer.status_code, answer.json()["code"]) for answer in gone} == {(409, "field-needed")}
+    (await acme.client.put(SETTINGS, json={"settings": {}})).raise_for_status()
+    assert (await acme.client.patch(f"{fields}/{made[0]['id']}", json={"archived": True})).status_code == 200
+    archived = await acme.client.put(SETTINGS, json={"settings": {"pipeline": {"contact_needs": needs[:1]}}})
+    assert archived.status_code == 422

@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from core.permissions import Role
 from core.privacy.rights import export_subject
+from core.sdk import People
 from core.testing.rows import tenant_tables
 from core.testing.tenants import Tenant, make_member
 
@@ -103,6 +104,65 @@ async def test_who_is_added_again_by_hand_is_a_contact_like_any_other(acme: Tena
     assert (await acme.client.get(f"{CONTACTS}/{again['id']}")).json()["company"] == "Acme"
 
 
+async def test_no_view_names_an_erased_person_and_the_trail_says_what_became_of_it(acme: Tenant) -> None:
+    """By any of their names, addresses and numbers, in any filter; private and shared, and of others as well."""
+    other = await make_member(acme, Role.MEMBER)
+    contact = await add(acme, first_name="Zoë", last_name=MARK, email=EMAIL, phone="+44 20 7946 0018")
+    target = await add(acme, first_name="Zoë", last_name="Target")
+    for key in ("kin", "target"):
+        plain = {"key": key, "label": key, "kind": "text"}
+        (await acme.client.post("/api/v1/networking/custom-fields", json=plain)).raise_for_status()
+    for name in (f"Friend of {MARK}", "Friend"):
+        (await acme.client.post("/api/v1/networking/tags", json={"name": name})).raise_for_status()
+    naming = [
+        {"q": f"berlin {MARK.upper()}"},
+        {"q": f"who knows {EMAIL}?"},
+        {"q": f"{MARK}@"},
+        {"q": "020 7946 0018"},
+        {"industry": f"{MARK} & Sons"},
+        {"custom": f"kin:Sister of {MARK}"},
+        {"tag": f"Friend of {MARK}"},
+    ]
+    innocent = [
+        {"q": "Zoë"},
+        {"q": f"{MARK}ian"},
+        {"q": "0018"},
+        {"q": "@example.com"},
+        {"tag": "Friend", "contact_type": "target"},
+        {"custom": "target:yes"},
+    ]
+    gone, kept = [], []
+    for filters in (*naming, *innocent):
+        for tenant, is_shared in ((acme, True), (other, False)):
+            body = {"name": "V", "filters": filters, "is_shared": is_shared}
+            answer = await tenant.client.post("/api/v1/networking/views", json=body)
+            assert answer.status_code == 201, answer.text
+            (gone if filters in naming else kept).append(answer.json()["id"])
+    called = (await acme.client.post("/api/v1/networking/views", json={"name": f"{MARK}, Zoë"})).json()["id"]
+
+    for person in (contact, target):
+        await erase(acme, UUID(person["id"]))
+
+    for tenant in (acme, other):
+        views = (await tenant.client.get("/api/v1/networking/views", params={"limit": 200})).json()["items"]
+        assert [view for view in views if view["id"] in gone] == []
+        assert {view["name"] for view in views if view["id"] == called} <= {"erased"}
+        assert len({view["id"] for view in views} & set(kept)) == len(innocent) * (2 if tenant is other else 1)
+    assert "networking.saved_views" not in await traces(acme, f" {MARK}"), "but for the one that only looks alike"
+    async with acme.database.system() as system:
+        told = await system.execute(
+            text(
+                "SELECT record_id, action FROM core.audit_logs "
+                "WHERE organization_id = :id AND table_name = 'networking.saved_views' AND action <> 'create'"
+            ),
+            {"id": acme.organization_id},
+        )
+        assert {(str(record), action) for record, action in told} == {
+            (called, "update"),
+            *((view, "delete") for view in gone),
+        }
+
+
 async def test_a_fingerprint_is_of_one_purpose_and_one_organization(acme: Tenant, globex: Tenant) -> None:
     ctx, other = acme.ctx(), globex.ctx()
 
@@ -138,11 +198,19 @@ async def test_an_export_tells_a_contacts_score_and_a_members_connections(acme: 
     assert (connection["with"], connection["asked"]) == (str(acme.user_id), False)
 
 
-async def test_an_erased_member_is_nobodys_connection(acme: Tenant) -> None:
+async def test_an_erased_member_is_nobodys_connection_and_nobodys_search(acme: Tenant) -> None:
     grace = await make_member(acme, Role.MEMBER)
     asked = (await acme.client.post(CONNECTIONS, json={"user_id": str(grace.user_id)})).json()
+    ctx = acme.ctx()
+    name = (await People(ctx).known([grace.user_id]))[grace.user_id].name
+    await ctx.close()
+    for q in (f"met by {name.upper()}", "met by nobody"):
+        body = {"name": "V", "filters": {"q": q}, "is_shared": True}
+        (await acme.client.post("/api/v1/networking/views", json=body)).raise_for_status()
 
     await erase(acme, grace.user_id)
 
+    views = (await acme.client.get("/api/v1/networking/views")).json()["items"]
+    assert [view["filters"] for view in views] == [{"q": "met by nobody"}]
     assert (await acme.client.get(f"{CONNECTIONS}/{asked['id']}")).status_code == 404
     assert await traces(acme, str(grace.user_id)) == []

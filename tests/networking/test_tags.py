@@ -142,3 +142,50 @@ async def test_members_tag_and_managers_keep_the_tags(acme: Tenant) -> None:
 
     assert (await member.client.patch(f"{TAGS}/{tag}", json={"name": "trade fair"})).status_code == 403
     assert (await manager.client.patch(f"{TAGS}/{tag}", json={"name": "trade fair"})).status_code == 200
+
+
+async def test_tags_are_given_by_name_with_the_contact_and_made_where_they_are_new(acme: Tenant) -> None:
+    press = await make(acme, "Press")
+    made = await acme.client.post(CONTACTS, json={"first_name": "Ada", "tags": ["press", " Key   account ", "PRESS"]})
+    contact, url = made.json(), f"{CONTACTS}/{made.json()['id']}"
+
+    same = await acme.client.patch(url, json={"tags": ["KEY ACCOUNT", "Press"]})
+    changed = await acme.client.patch(url, json={"tags": ["Fair", "Press"]}, headers={"if-match": '"1"'})
+    stale = await acme.client.patch(url, json={"tags": []}, headers={"if-match": '"1"'})
+    moved = await acme.client.post(
+        f"{url}/stage", json={"contact_type": "contact", "email": "ada@example.com", "tags": ["Won"]}
+    )
+    emptied = await acme.client.patch(url, json={"tags": []})
+
+    assert contact["tags"] == ["Key account", "Press"]
+    assert (same.json()["version"], changed.json()["version"], stale.status_code) == (1, 2, 412)
+    assert [answer.json()["tags"] for answer in (changed, moved, emptied)] == [["Fair", "Press"], ["Won"], []]
+    listed = (await acme.client.get(TAGS)).json()["items"]
+    assert [tag["name"] for tag in listed] == ["Fair", "Key account", "Press", "Won"]
+    assert press in [tag["id"] for tag in listed]
+
+
+async def test_a_refused_contact_makes_no_tag_and_names_what_is_wrong_with_its_tags(acme: Tenant) -> None:
+    await acme.client.post(CONTACTS, json={"first_name": "Ada", "email": "ada@example.com"})
+
+    twice = await acme.client.post(CONTACTS, json={"first_name": "Ada", "email": "ada@example.com", "tags": ["New"]})
+    blank = await acme.client.post(CONTACTS, json={"first_name": "Ada", "tags": ["New", " \u2003 "]})
+    long = await acme.client.post(CONTACTS, json={"first_name": "Ada", "tags": ["x" * 51]})
+
+    assert [answer.status_code for answer in (twice, blank, long)] == [409, 422, 422]
+    assert [answer.json()["errors"][0]["field"] for answer in (blank, long)] == ["tags.1", "tags.0"]
+    assert (await acme.client.get(TAGS)).json()["items"] == []
+
+
+async def test_many_who_name_new_tags_at_once_make_each_once(acme: Tenant) -> None:
+    names = ["a", "b", "c", "d"]
+    answers = await asyncio.gather(
+        *(
+            acme.client.post(CONTACTS, json={"first_name": f"P{turn}", "tags": names[turn % 4 :] + names[: turn % 4]})
+            for turn in range(12)
+        )
+    )
+
+    assert {answer.status_code for answer in answers} == {201}
+    assert [answer.json()["tags"] for answer in answers] == [names] * 12
+    assert [tag["name"] for tag in (await acme.client.get(TAGS)).json()["items"]] == names

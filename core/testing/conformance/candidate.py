@@ -145,9 +145,14 @@ class Candidate:
         return self._tenants[0], self._tenants[1]
 
     async def switch(self, tenant: Tenant, to: ModuleState, board: Switchboard | None = None) -> list[Step]:
-        """Switch the module for an organization, with what needs it. This process has heard of it at the return."""
+        """Switch the module for an organization, with what needs it. This process has heard of it at the return.
+
+        It is enabled with the settings that it has by default, so that its own check is asked each time.
+        """
         principal = Principal(kind=PrincipalKind.OPERATOR, organization_id=tenant.organization_id)
-        switch = Switch(module=self.name, to=to, cascade=to is not ModuleState.ENABLED)
+        is_on, kind = to is ModuleState.ENABLED, self.plug.module.settings
+        settings = kind() if is_on and kind is not None else None
+        switch = Switch(module=self.name, to=to, cascade=not is_on, settings=settings)
         try:
             return await (board or self.switchboard).switch(principal, switch)
         finally:

@@ -48,6 +48,12 @@ COMMON: Mapping[str, ImportField] = OWN | {
     "lead status": F.STATUS,
     "note": F.NOTES,
     "notizen": F.NOTES,
+    "tag": F.TAGS,
+    "label": F.TAGS,
+    "labels": F.TAGS,
+    "group membership": F.TAGS,
+    "categories": F.TAGS,
+    "kategorien": F.TAGS,
 }
 """Headers in lower case. Our own export's are the fields' names."""
 

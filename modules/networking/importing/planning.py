@@ -13,10 +13,11 @@ import msgspec
 from msgspec import Struct
 
 from core.sdk import FieldError, new_id
+from modules.networking.field_schemas import CUSTOM
 from modules.networking.field_values import required_error
 from modules.networking.importing.rows import Row
 from modules.networking.keys import Key, keys_of
-from modules.networking.pipeline import NOT_ALLOWED, STAGE, PipelineRules, StageField, check_move, holds
+from modules.networking.pipeline import NOT_ALLOWED, STAGE, PipelineRules, check_move, filled
 from modules.networking.schemas import MAX_EMAILS
 from modules.networking.services.duplicates import Match
 from modules.networking.values import Consent, ContactType, DuplicatePolicy, ImportMode, MatchKey, RowOutcome
@@ -55,15 +56,16 @@ class Standing(NamedTuple):
 
     @classmethod
     def of(cls, values: Values) -> "Standing":
-        return cls(values[STAGE], frozenset(field for field in StageField if holds(values.get(field))))
+        return cls(values[STAGE], filled(values))
 
     def with_row(self, said: Values) -> "Standing":
         """A row empties nothing."""
-        return Standing(said.get(STAGE, self.stage), self.filled | Standing.of({STAGE: "", **said}).filled)
+        return Standing(said.get(STAGE, self.stage), self.filled | filled(said))
 
     @property
     def values(self) -> Values:
-        return {STAGE: self.stage, **dict.fromkeys(self.filled, True)}
+        own = {field.removeprefix(CUSTOM) for field in self.filled if field.startswith(CUSTOM)}
+        return {STAGE: self.stage, **dict.fromkeys(self.filled, "x"), "custom": dict.fromkeys(own, "x")}
 
 
 NEW = Standing(ContactType.TARGET, frozenset())
@@ -152,8 +154,9 @@ class Planner:
         errors = check_move(None, {STAGE: ContactType.TARGET, **row.values}, None, self.pipeline)
         if "first_name" not in row.values:
             errors.insert(0, required_error("first_name"))
-        own = row.values.get("custom", {})
-        return [*errors, *(required_error(f"custom.{key}") for key in self.required if key not in own)]
+        named = {error.field for error in errors}
+        lacking = {CUSTOM + key for key in self.required} - filled(row.values) - named
+        return [*errors, *map(required_error, sorted(lacking))]
 
     def _brings_back(self, row: Row, matches: Mapping[Key, list[Match]]) -> bool:
         """Whether the row has what identified somebody who was erased, and no contact has it now."""

@@ -6,6 +6,7 @@ Memory holds one piece and the record that it cuts in two. Whoever goes on later
 import codecs
 import csv
 import io
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 from msgspec import Struct
@@ -51,7 +52,7 @@ class Lines(Iterator[str]):
         return line
 
 
-class Records:
+class Records(ABC):
     """Feed it the file piece by piece; between two pieces, take records until there are fewer than asked for."""
 
     def __init__(self, *, encoding: str, offset: int = 0, line: int = 1) -> None:
@@ -65,9 +66,9 @@ class Records:
         self._lines = Lines("")
         self._cells = self.split(self._lines)
 
+    @abstractmethod
     def split(self, lines: Lines) -> Iterator[list[str] | None]:
         """The cells of each record, None for one that is no record. Takes no line beyond the record that it yields."""
-        raise NotImplementedError
 
     def feed(self, content: bytes, *, final: bool = False) -> None:
         try:

@@ -17,6 +17,7 @@ from modules.networking.importing import writing
 from modules.networking.models import Contact, ContactImport, ContactImportRow, ContactInteraction
 from modules.networking.services.imports import find_import
 from modules.networking.services.stages import announce
+from modules.networking.services.tagging import drop_imported_tags, untag_imported
 from modules.networking.values import ImportState, RevertOutcome, RowOutcome, StageSource
 
 BATCH_CONTACTS = 500
@@ -31,11 +32,12 @@ async def revert_import(ctx: Ctx, import_id: UUID) -> None:
         return
     while touched := await _touched(ctx, job):
         kept = await _changed_since(ctx, touched)
-        await _put_back(ctx, [row for row in touched if row.contact_id not in kept])
+        await _put_back(ctx, job, [row for row in touched if row.contact_id not in kept])
         await _tell(ctx, job, [row.contact_id for row in touched], kept)
         job.contacts_reverted += len(touched) - len(kept)
         job.contacts_kept += len(kept)
         await ctx.checkpoint()
+    await drop_imported_tags(ctx, import_id=job.id)
     job.state, job.finished_at = ImportState.REVERTED, clock.now()
     ctx.emit(ImportReverted(import_id=job.id, reverted=job.contacts_reverted, kept=job.contacts_kept))
 
@@ -98,7 +100,7 @@ async def _changed_since(ctx: Ctx, touched: Sequence[Any]) -> set[UUID]:
     }
 
 
-async def _put_back(ctx: Ctx, rows: Sequence[Any]) -> None:
+async def _put_back(ctx: Ctx, job: ContactImport, rows: Sequence[Any]) -> None:
     made = [row.contact_id for row in rows if row.created]
     if made:
         await ctx.db.execute(
@@ -109,6 +111,7 @@ async def _put_back(ctx: Ctx, rows: Sequence[Any]) -> None:
     await announce(ctx, StageSource.REVERT)
     before = {row.contact_id: LATER_COLUMNS | row.before for row in rows if not row.created}
     await writing.update_contacts(ctx, before)
+    await untag_imported(ctx, before.keys(), import_id=job.id)
 
 
 async def _tell(ctx: Ctx, job: ContactImport, ids: Sequence[UUID], kept: set[UUID]) -> None:

@@ -11,20 +11,30 @@ from msgspec import UNSET, Struct, UnsetType
 
 from core.sdk import Email, FieldError, LongText, OptionalText, Phone, ShortText, Url, field_errors
 from modules.networking.exporting import FORMULA_STARTS
+from modules.networking.field_schemas import CUSTOM
 from modules.networking.field_values import Field, judged, read
 from modules.networking.importing.records import Record
+from modules.networking.importing.tag_cells import tags_in
 from modules.networking.keys import Key, keys_of, linkedin_key, phone_key
 from modules.networking.schemas import MAX_EMAILS, StageReason
-from modules.networking.values import Consent, ContactStatus, ContactType, FieldKind, ImportField, Priority
+from modules.networking.tag_schemas import TagNames
+from modules.networking.values import (
+    Consent,
+    ContactStatus,
+    ContactType,
+    FieldKind,
+    ImportField,
+    ImportSource,
+    Priority,
+)
 
-SEVERAL = re.compile(r"\s*(?::::|[;,])\s*")
+SEVERAL = re.compile(r":::|[;,]")
 """What stands between addresses in one cell: Google writes ` ::: `, HubSpot `;`."""
 EXTENSION = re.compile(r"\s*(?:ext\.?|extension)\s*", re.IGNORECASE)
 UNSEEN = re.compile("[\u00a0\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 """Marks that programs put around numbers and nobody sees."""
 CLOSED = frozenset({ImportField.CONTACT_TYPE, ImportField.STATUS, ImportField.PRIORITY, ImportField.MARKETING_CONSENT})
 YES = frozenset({"true", "yes", "1", "ja"})
-CUSTOM = "custom."
 FIELDS = frozenset(ImportField)
 VCARD_VERSIONS = frozenset({"3.0", "4.0"})
 
@@ -51,6 +61,7 @@ class RowValues(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     industry: OptionalText | UnsetType = UNSET
     notes: LongText | UnsetType = UNSET
     marketing_consent: Consent | UnsetType = UNSET
+    tags: TagNames | UnsetType = UNSET
     stage_reason: StageReason | UnsetType = UNSET
 
 
@@ -62,6 +73,7 @@ class Row(Struct, kw_only=True):
     contact_id: UUID | None = None
     """What the file says that the contact's id is."""
     stage_reason: str | None = None
+    tags: list[str] = []
     values: dict[str, Any] = {}
     keys: list[Key] = []
     errors: list[FieldError] = []
@@ -76,7 +88,7 @@ class RowReader:
         *,
         columns: Sequence[str],
         fields: Sequence[str],
-        is_vcard: bool,
+        source: ImportSource,
         country: str | None,
         custom: Mapping[str, Field] = MappingProxyType({}),
     ) -> None:
@@ -91,15 +103,16 @@ class RowReader:
         self._custom = custom
         self._names = {field.value: columns[index] for index, field in reversed(self._mapped)}
         self._names |= {CUSTOM + field.key: columns[index] for index, field in reversed(self._own)}
-        self._is_vcard = is_vcard
+        self._source = source
         self._country = country
 
     def read(self, record: Record) -> Row:
         row = Row(line=record.line, cells=record.cells)
-        if len(record.cells) > len(self._columns):
+        is_vcard = self._source is ImportSource.VCARD
+        if len(record.cells) > len(self._columns) and not is_vcard:
             message = f"The row has {len(record.cells)} values and the header {len(self._columns)}"
             row.errors = [FieldError(field="", code="width", message=message)]
-        elif self._is_vcard and record.cells[0] not in VCARD_VERSIONS:
+        elif is_vcard and record.cells[0] not in VCARD_VERSIONS:
             message = "Expected a card of version 3.0 or 4.0"
             row.errors = [FieldError(field="VERSION", code="version", message=message)]
         else:
@@ -127,6 +140,7 @@ class RowReader:
             return
         values = {name: value for name in RowValues.__struct_fields__ if (value := getattr(taken, name)) is not UNSET}
         row.contact_id, row.stage_reason = values.pop("id", None), values.pop("stage_reason", None)
+        row.tags = values.pop("tags", [])
         if "phone" in values:
             values["phone_e164"] = phone_key(values["phone"], self._country)
         if "linkedin_url" in values:
@@ -151,24 +165,29 @@ class RowReader:
     def _said(self, cells: Sequence[str]) -> dict[str, Any]:
         said: dict[str, Any] = {}
         emails: list[str] = []
+        tags: list[str] = []
         for index, field in self._mapped:
             text = _disarmed(cells[index].strip()) if index < len(cells) else ""
             if not text:
                 continue
             match field:
                 case ImportField.EMAIL:
-                    emails += [address.lower() for address in SEVERAL.split(text) if address]
+                    emails += [address.strip().lower() for address in SEVERAL.split(text) if address.strip()]
                 case ImportField.FULL_NAME:
                     said.setdefault("full_name", text)
                 case ImportField.WEBSITE:
                     if linkedin_key(url := _url(text)):
                         said.setdefault("linkedin_url", url)
+                case ImportField.TAGS:
+                    tags += tags_in(text, self._source)
                 case ImportField.OPTED_OUT:
                     if text.lower() in YES:
                         said["marketing_consent"] = Consent.WITHDRAWN.value
                 case _:
                     said.setdefault(field.value, _written(field, text))
         _name(said)
+        if tags:
+            said["tags"] = tags
         if emails:
             first, *others = dict.fromkeys(emails)
             said["email"] = first

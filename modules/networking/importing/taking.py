@@ -15,6 +15,7 @@ from sqlalchemy import delete, select
 
 from core.sdk import Ctx, clock
 from modules.networking.contract import ContactsImported
+from modules.networking.field_schemas import CUSTOM
 from modules.networking.importing import writing
 from modules.networking.importing.planning import Decision, Planner, Values, updated
 from modules.networking.importing.records import CsvRecords, Records, UnreadableFile
@@ -25,16 +26,18 @@ from modules.networking.models import Contact, ContactImport, ContactImportChunk
 from modules.networking.pipeline import STAGE
 from modules.networking.services.contacts import country_of
 from modules.networking.services.duplicates import Match, claim_all_keys, find_matches
-from modules.networking.services.fields import CUSTOM, all_fields, held_fields, own_fields
+from modules.networking.services.fields import all_fields, held_fields, own_fields
 from modules.networking.services.imports import CHUNK_BYTES, end_import, find_import
 from modules.networking.services.privacy import erased_among
 from modules.networking.services.stages import announce
+from modules.networking.services.tagging import tag_imported
 from modules.networking.settings import NetworkingSettings
 from modules.networking.values import (
     DuplicatePolicy,
     ImportField,
     ImportFormat,
     ImportMode,
+    ImportSource,
     ImportState,
     MatchKey,
     RowOutcome,
@@ -79,7 +82,7 @@ async def reader_of(ctx: Ctx, job: ContactImport) -> RowReader:
     return RowReader(
         columns=job.columns,
         fields=job.fields,
-        is_vcard=job.format == ImportFormat.VCARD,
+        source=ImportSource(job.source),
         country=await country_of(ctx),
         custom=await held_fields(ctx, own_fields(job.fields)),
     )
@@ -190,23 +193,27 @@ async def _write(ctx: Ctx, job: ContactImport, decisions: Sequence[Decision], st
     changed: dict[UUID, Values] = {}
     versions: dict[UUID, int] = {}
     reasons: dict[UUID, str | None] = {}
+    tags: defaultdict[UUID, list[str]] = defaultdict(list)
     for decision in decisions:
         contact_id, said = decision.contact_id, decision.row.values
         if contact_id is None or decision.outcome not in {RowOutcome.CREATED, RowOutcome.UPDATED}:
             continue
         if STAGE in said:
             reasons[contact_id] = decision.row.stage_reason
+        if decision.row.tags:
+            tags[contact_id] += decision.row.tags
         if decision.outcome is RowOutcome.CREATED:
             made[contact_id], versions[contact_id] = said, 1
         elif contact_id in made:
             made[contact_id] = updated(writing.DEFAULTS | made[contact_id], said)
         else:
             changed[contact_id] = updated(changed.get(contact_id) or stored[contact_id], said)
-    changed = {key: values for key, values in changed.items() if values != stored[key]}
-    before = {key: {name: stored[key][name] for name in (*writing.TAKEN, *writing.STAMPS)} for key in changed}
-    versions |= {key: stored[key]["version"] + 1 for key in changed}
     await announce(ctx, StageSource.IMPORT, reasons)
     await writing.insert_contacts(ctx, job, made)
+    tagged = await tag_imported(ctx, tags, import_id=job.id, created_by=job.created_by)
+    changed = {key: values for key, values in changed.items() if values != stored[key] or key in tagged}
+    before = {key: {name: stored[key][name] for name in (*writing.TAKEN, *writing.STAMPS)} for key in changed}
+    versions |= {key: stored[key]["version"] + 1 for key in changed}
     await writing.update_contacts(ctx, {key: writing.stamped(job, values) for key, values in changed.items()})
     await writing.report(ctx, job, decisions, before=before, versions=versions)
 

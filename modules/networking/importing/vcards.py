@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from modules.networking.importing.records import Lines, Records
+from modules.networking.importing.tag_cells import tags_cell
 from modules.networking.values import ImportField
 
 MANY = 5
@@ -24,11 +25,13 @@ FIELDS: dict[str, ImportField | None] = {
     **{f"URL {number}": ImportField.WEBSITE for number in range(1, MANY + 1)},
     "NOTE": ImportField.NOTES,
     "UID": None,
+    "CATEGORIES": ImportField.TAGS,
 }
 """The columns of a card, and what each fills."""
 COLUMNS = list(FIELDS)
 URLS = frozenset({"URL", "X-SOCIALPROFILE", "SOCIALPROFILE"})
 ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+UNESCAPED_COMMA = re.compile(r"(?<!\\)((?:\\\\)*),")
 UNESCAPED_SEMICOLON = re.compile(r"(?<!\\)((?:\\\\)*);")
 NAME = re.compile(r'^(?:[A-Za-z0-9-]+\.)?([A-Za-z0-9-]+)((?:;(?:[^":]|"[^"]*")*)?):')
 PREFERENCE = re.compile(r"PREF=\"?(\d{1,3})", re.IGNORECASE)
@@ -91,6 +94,7 @@ def cells_of(lines: list[str]) -> list[str]:
         *_padded(sorted(values(*URLS), key=lambda url: "linkedin." not in url)),
         first("NOTE"),
         first("UID"),
+        tags_cell(part for one in properties if one.name == "CATEGORIES" for part in _listed(one.value)),
     ]
 
 
@@ -115,6 +119,11 @@ def _components(value: str, count: int) -> list[str]:
     """The first parts of a structured value."""
     parts = [_plain(part) for part in UNESCAPED_SEMICOLON.sub("\\1\0", value).split("\0")]
     return [*parts[:count], *[""] * (count - len(parts))]
+
+
+def _listed(value: str) -> list[str]:
+    """The parts of a value that is a list."""
+    return [plain for part in UNESCAPED_COMMA.sub("\\1\0", value).split("\0") if (plain := _plain(part))]
 
 
 def _plain(value: str) -> str:

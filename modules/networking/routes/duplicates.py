@@ -19,9 +19,9 @@ from core.sdk import (
     requires,
 )
 from modules.networking.actors import scan_duplicates
+from modules.networking.duplicate_schemas import DuplicatePairOut, DuplicatesOut, ScanAccepted
 from modules.networking.permissions import READ, WRITE
 from modules.networking.queries import DUPLICATE_PAIRS
-from modules.networking.schemas import DuplicatePairOut, DuplicatesOut, ScanAccepted
 from modules.networking.services import similarity
 from modules.networking.visibility import viewer_of
 

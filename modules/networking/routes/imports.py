@@ -25,9 +25,16 @@ from core.sdk import (
 )
 from modules.networking.actors import revert_import, run_import
 from modules.networking.exporting import import_errors_file
+from modules.networking.import_schemas import (
+    ImportErrorOut,
+    ImportOut,
+    ImportPatch,
+    ImportRowOut,
+    ImportSummary,
+    ImportUpload,
+)
 from modules.networking.permissions import IMPORT
 from modules.networking.queries import IMPORT_ERRORS, IMPORT_ROWS, IMPORTS
-from modules.networking.schemas import ImportErrorOut, ImportOut, ImportPatch, ImportRowOut, ImportSummary, ImportUpload
 from modules.networking.services import imports
 from modules.networking.values import ImportState, RowOutcome
 from modules.networking.views import import_out

@@ -18,9 +18,9 @@ from core.sdk import (
     post,
     requires,
 )
+from modules.networking.duplicate_schemas import MergeIn, MergeOut, MergeShort, MergeUndone
 from modules.networking.permissions import READ, WRITE
 from modules.networking.queries import MERGES
-from modules.networking.schemas import MergeIn, MergeOut, MergeShort, MergeUndone
 from modules.networking.services import merging
 from modules.networking.visibility import viewer_of
 

@@ -24,7 +24,7 @@ from core.sdk import (
     tagged,
 )
 from modules.networking.permissions import READ, TAGS, WRITE
-from modules.networking.services import tags
+from modules.networking.services import tagging, tags
 from modules.networking.tag_models import Tag
 from modules.networking.tag_schemas import TaggingIn, TaggingOut, TagIn, TagMergeIn, TagOut, TagPatch
 
@@ -78,7 +78,7 @@ async def merge_tags(ctx: Ctx, tag_id: FromPath[UUID], data: JSONBody[TagMergeIn
     guards=[requires(WRITE)],
 )
 async def tag_contacts(ctx: Ctx, data: JSONBody[TaggingIn]) -> TaggingOut:
-    return TaggingOut(items=await tags.tag_contacts(ctx, data))
+    return TaggingOut(items=await tagging.tag_contacts(ctx, data))
 
 
 def _shown(tag: Tag, *, status_code: int = 200) -> Response[TagOut]:

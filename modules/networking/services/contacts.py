@@ -14,13 +14,15 @@ from modules.networking.contract import (
     ContactStageChanged,
     ContactUpdated,
 )
+from modules.networking.field_schemas import CUSTOM
 from modules.networking.keys import keys_of, linkedin_key, phone_key
 from modules.networking.models import Contact
 from modules.networking.pipeline import NOT_ALLOWED, STAGE, StageField, is_step_back
 from modules.networking.schemas import ContactIn, ContactPatch
 from modules.networking.services.duplicates import refuse_duplicates
-from modules.networking.services.fields import CUSTOM, custom_values
+from modules.networking.services.fields import custom_values
 from modules.networking.services.stages import announce, refuse_move
+from modules.networking.services.tagging import set_tags
 from modules.networking.stage_schemas import StageMove
 from modules.networking.values import StageSource
 from modules.networking.visibility import check_governed, check_rights, contacts_with_rights
@@ -32,9 +34,11 @@ MERGE_DEPTH = 50
 
 
 def stored(data: ContactIn | ContactPatch) -> dict[str, Any]:
-    """The columns that are sent. An address is stored in lower case: it is the same person in any case."""
+    """The columns that are sent; tags are in none. An address is stored in lower case: it is the same person in any
+    case."""
     sent = {name: value for name, value in msgspec.structs.asdict(data).items() if value is not UNSET}
-    sent.pop("stage_reason", None)
+    for name in ("stage_reason", "tags"):
+        sent.pop(name, None)
     values = {RENAMED.get(name, name): value for name, value in sent.items()}
     if values.get("email"):
         values["email"] = values["email"].lower()
@@ -63,13 +67,15 @@ async def create_contact(ctx: Ctx, data: ContactIn, *, allow_duplicate: bool = F
     """Raises `Conflict` (`duplicate-contact`) where somebody has its address, number or profile already, and
     `Invalid` with all that its stage takes and it lacks."""
     values = await identified(ctx, stored(data))
+    values["custom"] = await custom_values(ctx, values["custom"], stored={}, is_new=True)
     refuse_move(ctx, None, values)
     if not allow_duplicate:
         await refuse_duplicates(ctx, keys_of(values))
-    values["custom"] = await custom_values(ctx, values["custom"], stored={}, is_new=True)
     contact = Contact(**values, owner_id=ctx.user_id, created_by=ctx.user_id, updated_by=ctx.user_id)
     ctx.db.add(contact)
     await ctx.db.flush()
+    if data.tags:
+        await set_tags(ctx, contact.id, data.tags)
     ctx.emit(ContactCreated(contact_id=contact.id))
     return contact
 
@@ -124,20 +130,21 @@ async def _change(ctx: Ctx, contact: Contact, data: ContactPatch, *, allow_dupli
     changed = [name for name, value in values.items() if getattr(contact, name) != value]
     if "visibility" in changed:
         check_governed(ctx, contact)
-    if not changed:
+    retagged = data.tags is not UNSET and await set_tags(ctx, contact.id, data.tags)
+    if not changed and not retagged:
         return contact
     stage, reason = contact.contact_type, data.stage_reason or None
-    before = {name: getattr(contact, name) for name in (STAGE, *StageField)}
+    before = {name: getattr(contact, name) for name in (STAGE, *StageField, "custom")}
     refuse_move(ctx, before, before | values, reason)
     if STAGE in changed:
         await announce(ctx, StageSource.API, {contact.id: reason})
-    fields = _told(contact, values, changed)
+    fields = [*_told(contact, values, changed), *(["tags"] if retagged else [])]
     for name in changed:
         setattr(contact, name, values[name])
     with ctx.db.no_autoflush:
         if not allow_duplicate:
             await refuse_duplicates(ctx, set(keys_of(_identity(contact))) - known, besides=contact.id)
-    contact.updated_by = ctx.user_id
+    contact.updated_by, contact.updated_at = ctx.user_id, clock.now()
     await ctx.db.flush()
     ctx.emit(ContactUpdated(contact_id=contact.id, changed=fields))
     if STAGE in changed:

@@ -14,15 +14,15 @@ from sqlalchemy import ColumnElement, func, or_, select, union_all
 from core.sdk import Conflict, Ctx, FieldError, Invalid, NotFound, check_if_match
 from modules.networking.field_models import CustomField
 from modules.networking.field_queries import ALL_FIELDS, COLUMNS
-from modules.networking.field_schemas import MAX_FIELDS, MAX_OPTIONS, FieldIn, FieldPatch
+from modules.networking.field_schemas import CUSTOM, MAX_FIELDS, MAX_OPTIONS, FieldIn, FieldPatch
 from modules.networking.field_values import OF_CHOICE, Field, judged, missing, read, required_error, typed
 from modules.networking.keys import name_key
 from modules.networking.locks import lock
 from modules.networking.models import Contact, ContactImport, ContactImportRow, ContactMerge
+from modules.networking.pipeline import PipelineRules
+from modules.networking.settings import NetworkingSettings
 from modules.networking.values import FieldKind, ImportState
 
-CUSTOM = "custom."
-"""Before the key, where columns and fields of other kinds have names too."""
 AT_WORK = (ImportState.QUEUED, ImportState.RUNNING)
 type Fields = dict[str, Field]
 
@@ -64,7 +64,8 @@ async def find_field(ctx: Ctx, field_id: UUID, *, lock: bool = False) -> CustomF
 
 async def update_field(ctx: Ctx, field_id: UUID, data: FieldPatch, *, if_match: str | None) -> CustomField:
     """Raises `Conflict` where it would make a value one that its field would not take: `field-in-use` for another kind,
-    `option-in-use` for an option that is left out; and `field-exists` where another has the label."""
+    `option-in-use` for an option that is left out; `field-exists` where another has the label; and `field-needed` where
+    it is to be archived and a stage asks for it."""
     field = await find_field(ctx, field_id, lock=True)
     check_if_match(if_match, field.version)
     kind = field.kind if data.kind is UNSET else data.kind
@@ -85,6 +86,8 @@ async def update_field(ctx: Ctx, field_id: UUID, data: FieldPatch, *, if_match: 
         _refuse_taken([known for known in await _own(ctx) if known.id != field.id], label_key=label_key)
         field.label, field.label_key = " ".join(data.label.split()), label_key
     field.kind, field.options, field.archived_options = kind, options, archived
+    if data.archived is True and not field.archived:
+        _refuse_needed(ctx, field.key)
     field.required = field.required if data.required is UNSET else data.required
     field.archived = field.archived if data.archived is UNSET else data.archived
     await ctx.db.flush()
@@ -92,9 +95,11 @@ async def update_field(ctx: Ctx, field_id: UUID, data: FieldPatch, *, if_match: 
 
 
 async def delete_field(ctx: Ctx, field_id: UUID, *, if_match: str | None) -> None:
-    """Raises `Conflict` (`field-in-use`) while a contact has a value: archive it."""
+    """Raises `Conflict` while a contact has a value (`field-in-use`: archive it), and while a stage asks for it
+    (`field-needed`)."""
     field = await find_field(ctx, field_id, lock=True)
     check_if_match(if_match, field.version)
+    _refuse_needed(ctx, field.key)
     await _refuse_held(ctx, field.key)
     await ctx.db.delete(field)
     await ctx.db.flush()
@@ -205,6 +210,29 @@ def _check_options(kind: FieldKind, options: Sequence[str], archived: Sequence[s
         message = f"A field has at most {MAX_OPTIONS} options, the archived ones included"
     if message:
         raise Invalid(message, errors=[FieldError(field="options", code="value", message=message)])
+
+
+async def refuse_unknown_needs(ctx: Ctx, rules: PipelineRules) -> None:
+    """Raises `Invalid` for rules that ask for a field which is not there or takes no values. Those that they name can't
+    go before this transaction is over."""
+    asked = rules.own_fields()
+    known = await held_fields(ctx, asked.values()) if asked else {}
+    message = "There is no such field, or it is archived"
+    errors = [
+        FieldError(field=f"pipeline.{place}", code="unknown", message=message)
+        for place, key in asked.items()
+        if key not in known or known[key].archived
+    ]
+    if errors:
+        raise Invalid(errors=errors)
+
+
+def _refuse_needed(ctx: Ctx, key: str) -> None:
+    """By the rules as this request knows them: ones that are set at the same moment may miss the field, and then say so
+    of every contact."""
+    if key in ctx.settings(NetworkingSettings).pipeline.own_fields().values():
+        message = "A stage asks for this field: change the pipeline's rules first"
+        raise Conflict(message, code="field-needed")
 
 
 async def _refuse_held(ctx: Ctx, key: str) -> None:

@@ -13,11 +13,12 @@ from msgspec import UNSET
 from sqlalchemy import delete, insert, select
 
 from core.sdk import Conflict, Ctx, FieldError, Invalid, NotFound, UploadFile, check_if_match, clock, new_id
+from modules.networking.field_schemas import CUSTOM
+from modules.networking.import_schemas import ImportPatch, ImportUpload
 from modules.networking.importing.detection import Detected, Detector
 from modules.networking.importing.records import UnreadableFile
 from modules.networking.models import ContactImport, ContactImportChunk, ContactImportError
-from modules.networking.schemas import ImportPatch, ImportUpload
-from modules.networking.services.fields import CUSTOM, Fields, all_fields, own_fields, with_own_fields
+from modules.networking.services.fields import Fields, all_fields, own_fields, with_own_fields
 from modules.networking.values import ImportState
 
 CHUNK_BYTES = 1_048_576

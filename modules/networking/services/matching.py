@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -10,18 +11,29 @@ from sqlalchemy.dialects.postgresql import insert
 
 from core.sdk import Conflict, Ctx, NotFound, People, Row, check_if_match, clock, new_id
 from modules.networking.locks import lock
-from modules.networking.matching import CONTACT_RULES, MEMBER_RULES, Rule, are_of_one_company, fold, folded, reasons
+from modules.networking.matching import (
+    CONTACT_RULES,
+    MEMBER_RULES,
+    Rule,
+    are_of_one_company,
+    fold,
+    folded,
+    reasons,
+    similar,
+)
 from modules.networking.matching_models import MatchFeedback, MatchingProfile
 from modules.networking.matching_queries import CONTACTS, MEMBERS
 from modules.networking.matching_schemas import MatchingProfileIn, MatchingProfileOut, Recommendation, Recommendations
 from modules.networking.services.connections import person_of
 from modules.networking.services.contacts import find_contact
+from modules.networking.services.embeddings import Alike, Likenesses
 from modules.networking.settings import NetworkingSettings
 from modules.networking.values import Consent, Verdict
 from modules.networking.visibility import viewer_of
 
 LISTS = ("interests", "goals", "offers")
 TRAITS = ("industry", *LISTS)
+NOBODY: Mapping[UUID, Alike] = MappingProxyType({})
 
 
 async def own_profile(ctx: Ctx) -> MatchingProfileOut:
@@ -91,23 +103,27 @@ async def recommended_contacts(ctx: Ctx, contact_id: UUID, *, limit: int) -> Rec
     contact = await find_contact(ctx, contact_id)
     settings = ctx.settings(NetworkingSettings)
     traits = _traits_of_contact({rule.field: getattr(contact, rule.field) for rule in CONTACT_RULES})
-    if contact.marketing_consent == Consent.WITHDRAWN or not traits:
+    likenesses = await Likenesses.of(ctx, contact.id)
+    if contact.marketing_consent == Consent.WITHDRAWN or not (traits or likenesses):
         return Recommendations(items=[])
     given: dict[str, Any] = {}
     for rule in CONTACT_RULES:
         given[rule.field] = next(iter(folded(traits.get(rule.field, ()))), None)
         given[f"{rule.field}_points"] = getattr(settings.match_weights, rule.weight)
-    company = fold(contact.company or "") or None
-    rows = await ctx.reads.rows(
-        CONTACTS,
-        me=contact.id,
-        company=company,
-        apart=settings.match_other_companies_only,
-        viewer=viewer_of(ctx),
-        **given,
-    )
+    asked: dict[str, Any] = {
+        "me": contact.id,
+        "company": fold(contact.company or "") or None,
+        "apart": settings.match_other_companies_only,
+        "viewer": viewer_of(ctx),
+    }
+    rows = await ctx.reads.rows(CONTACTS, **asked, **given)
+    alike: dict[UUID, Alike] = {}
+    if likenesses is not None:
+        rows = list({row["id"]: row for row in (*rows, *await likenesses.nearest(**asked))}.values())
+        alike = await likenesses.with_([row["id"] for row in rows])
     names = {row["id"]: " ".join(filter(None, (row["first_name"], row["last_name"]))) for row in rows}
-    return _ranked(ctx, traits, _apart(settings, contact.company, rows), CONTACT_RULES, names, limit)
+    others = _apart(settings, contact.company, rows)
+    return _ranked(ctx, traits, others, CONTACT_RULES, names, limit, alike)
 
 
 def _apart(settings: NetworkingSettings, company: str | None, rows: Iterable[Row]) -> Iterable[Row]:
@@ -123,13 +139,19 @@ def _ranked(
     rules: Sequence[Rule],
     names: Mapping[UUID, str],
     limit: int,
+    alike: Mapping[UUID, Alike] = NOBODY,
 ) -> Recommendations:
-    weights = ctx.settings(NetworkingSettings).match_weights
+    settings = ctx.settings(NetworkingSettings)
+    weights = settings.match_weights
     items: list[Recommendation] = []
     for row in rows:
         theirs = _traits_of_contact(row) if rules is CONTACT_RULES else _traits_of_member(row)
-        if found := reasons(traits, theirs, rules, weights):
-            other = row["id"] if rules is CONTACT_RULES else row["user_id"]
+        other = row["id"] if rules is CONTACT_RULES else row["user_id"]
+        found = reasons(traits, theirs, rules, weights)
+        if near := alike.get(other):
+            found += similar(near.likeness, near.compared, weights, least=settings.match_likeness)
+            found.sort(key=lambda reason: -reason.points)
+        if found:
             score = sum(reason.points for reason in found)
             verdict = Verdict.USEFUL if row["is_useful"] else None
             items.append(Recommendation(id=other, name=names[other], score=score, reasons=found, feedback=verdict))

@@ -14,13 +14,16 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import func, select, update
 
-from core.sdk import Conflict, Ctx, Invalid, NotFound, check_if_match, clock
+from core.sdk import Conflict, Ctx, FieldError, Invalid, NotFound, check_if_match, clock
 from modules.networking.contract import ContactsMerged, ContactsUnmerged
+from modules.networking.duplicate_schemas import FieldMerge, MergeIn, MergeOut, MergeUndone
+from modules.networking.field_schemas import CUSTOM
 from modules.networking.models import Contact, ContactInteraction, ContactMerge
-from modules.networking.schemas import MAX_EMAILS, FieldMerge, MergeIn, MergeOut, MergeUndone
+from modules.networking.schemas import MAX_EMAILS
 from modules.networking.services import stages
 from modules.networking.services.contacts import RENAMED
-from modules.networking.services.tags import carry_tags, take_back_tags
+from modules.networking.services.fields import held_fields, own_fields
+from modules.networking.services.tagging import carry_tags, take_back_tags
 from modules.networking.values import InteractionStatus, MergeField, StageSource, Visibility, strictest
 from modules.networking.visibility import check_governed, check_rights, contacts_with_rights
 
@@ -139,6 +142,7 @@ async def _plan(ctx: Ctx, contact_id: UUID, data: MergeIn, *, if_match: str | No
         )
         .order_by(ContactInteraction.id)
     )
+    await _refuse_unknown_fields(ctx, take=data.take, keep=data.keep)
     merged = merged_values(survivor, other, take=data.take, keep=data.keep)
     after = {name: value for name, value in merged.items() if getattr(survivor, name) != value}
     return Plan(
@@ -175,16 +179,52 @@ def _standing(contacts: Mapping[UUID, Contact], contact_id: UUID) -> Contact:
     return contact
 
 
+async def _refuse_unknown_fields(ctx: Ctx, **chosen: Sequence[str]) -> None:
+    keys = own_fields([field for fields in chosen.values() for field in fields])
+    known = await held_fields(ctx, keys) if keys else {}
+    errors = [
+        FieldError(field=f"{name}.{index}", code="unknown", message="There is no such field")
+        for name, fields in chosen.items()
+        for index, field in enumerate(fields)
+        if field.startswith(CUSTOM) and field.removeprefix(CUSTOM) not in known
+    ]
+    if errors:
+        raise Invalid(errors=errors)
+
+
 def _changes(survivor: Contact, other: Contact, after: Values) -> list[FieldMerge]:
-    return [
+    """What the merge changes, each of the organization's own fields by itself."""
+    changes = [
         FieldMerge(field=name.rstrip("_"), survivor=getattr(survivor, name), other=getattr(other, name), result=result)
         for name, result in after.items()
-        if name not in HIDDEN
+        if name not in HIDDEN and name != "custom"
+    ]
+    mine, theirs, result = survivor.custom, other.custom, after.get("custom", survivor.custom)
+    return changes + [
+        FieldMerge(field=CUSTOM + key, survivor=mine.get(key), other=theirs.get(key), result=result.get(key))
+        for key in _differing(mine, result)
     ]
 
 
+def _differing(one: Values, other: Values) -> list[str]:
+    return [key for key in sorted({*one, *other}) if one.get(key) != other.get(key)]
+
+
+def merged_custom(mine: Values, theirs: Values, *, take: Collection[str] = (), keep: Collection[str] = ()) -> Values:
+    """The organization's own fields, each chosen as a column is; what is said of one stands above what is said of all.
+    One that is taken where the other lacks it is taken away."""
+    values: Values = {}
+    for key in sorted({*mine, *theirs}):
+        said = CUSTOM + key if CUSTOM + key in {*take, *keep} else MergeField.CUSTOM
+        lacks = key not in mine
+        source = theirs if said not in keep and (lacks or said in take) else mine
+        if key in source:
+            values[key] = source[key]
+    return values
+
+
 def merged_values(
-    survivor: Contact, other: Contact, *, take: Collection[MergeField] = (), keep: Collection[MergeField] = ()
+    survivor: Contact, other: Contact, *, take: Collection[str] = (), keep: Collection[str] = ()
 ) -> Values:
     """The survivor's columns once the other is merged into it. A field that is to be kept and taken is kept."""
     values: Values = {}
@@ -195,8 +235,7 @@ def merged_values(
         values |= {column: getattr(source, column) for column in (name, *DERIVED.get(name, ()))}
     if MergeField.METADATA not in {*take, *keep}:
         values["metadata_"] = other.metadata_ | survivor.metadata_
-    if MergeField.CUSTOM not in {*take, *keep}:
-        values["custom"] = other.custom | survivor.custom
+    values["custom"] = merged_custom(survivor.custom, other.custom, take=take, keep=keep)
     addresses = [survivor.email, *survivor.additional_emails, other.email, *other.additional_emails]
     kept = [address for address in dict.fromkeys(addresses) if address and address != values["email"]]
     values["additional_emails"] = kept[: MAX_EMAILS - 1]
@@ -219,22 +258,43 @@ async def _refuse_later_merges(ctx: Ctx, merge: ContactMerge) -> None:
         .order_by(ContactMerge.created_at.desc())
     )
     for later in standing:
-        if later.merged_id == merge.survivor_id or set(later.after) & set(merge.after) & COLUMNS:
+        if later.merged_id == merge.survivor_id or _set_by(later) & _set_by(merge):
             raise Conflict("Undo the later merge first", code="merged-since", conflicts_with=[later.id])
+
+
+def _set_by(merge: ContactMerge) -> set[str]:
+    """The fields that a merge changed, each of the organization's own by itself."""
+    columns = (set(merge.after) & COLUMNS) - {"custom"}
+    own = _differing(merge.before["custom"], merge.after["custom"]) if "custom" in merge.after else []
+    return columns | {CUSTOM + key for key in own}
 
 
 def _put_back(survivor: Contact, merge: ContactMerge) -> list[str]:
     """Columns that still are what the merge made of them become what they were. Returns the fields that stay."""
     untouched = survivor.updated_at == _stored("updated_at", merge.after.get("updated_at"))
-    changed = [name for name in merge.after if name in COLUMNS]
+    changed = [name for name in merge.after if name in COLUMNS and name != "custom"]
     kept = [name for name in changed if getattr(survivor, name) != _stored(name, merge.after[name])]
     kept += [column for name in kept for column in DERIVED.get(name, ())]
     for name in changed:
         if name not in kept:
             setattr(survivor, name, _stored(name, merge.before[name]))
+    own = _put_back_custom(survivor, merge.before["custom"], merge.after["custom"]) if "custom" in merge.after else []
     if untouched:
         _restamp(survivor, merge.before)
-    return [name.rstrip("_") for name in kept if name not in HIDDEN]
+    return [*(name.rstrip("_") for name in kept if name not in HIDDEN), *own]
+
+
+def _put_back_custom(survivor: Contact, before: Values, after: Values) -> list[str]:
+    values, kept = dict(survivor.custom), list[str]()
+    for key in _differing(before, after):
+        if values.get(key) != after.get(key):
+            kept.append(CUSTOM + key)
+        elif key in before:
+            values[key] = before[key]
+        else:
+            del values[key]
+    survivor.custom = values
+    return kept
 
 
 def _stamps(contact: Contact) -> Values:

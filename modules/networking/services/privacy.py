@@ -11,12 +11,14 @@ from sqlalchemy.orm import aliased
 
 from core.sdk import Ctx, clock, new_id
 from modules.networking.connection_models import Connection
+from modules.networking.embedding_models import ContactEmbedding
 from modules.networking.keys import Key, keys_of
 from modules.networking.matching_models import MatchFeedback, MatchingProfile
 from modules.networking.models import Contact, ContactImportRow, ContactMerge, ErasedKey
 from modules.networking.saved_view_models import SavedView
 from modules.networking.score_models import ContactScore
 from modules.networking.services.duplicates import claim_all_keys
+from modules.networking.services.erased_views import forget_in_views
 
 IDENTITY = ("email", "additional_emails", "phone_e164", "linkedin_key")
 MOST_MERGED = 1000
@@ -63,8 +65,8 @@ async def held(ctx: Ctx, subject_id: UUID) -> AsyncIterator[dict[str, Any]]:
 
 
 async def suppress(ctx: Ctx, subject_id: UUID) -> bool:
-    """Keep fingerprints of what identifies the contact, and forget the rows of files that named it and were not taken.
-    Returns whether there was anything to know it by.
+    """Keep fingerprints of what identifies the contact, and forget the rows of files that named it and were not taken,
+    and the views that name it. Returns whether there was anything to know it by.
 
     An import that is at work waits, or is waited for: none takes a row of theirs in between.
     """
@@ -72,6 +74,7 @@ async def suppress(ctx: Ctx, subject_id: UUID) -> bool:
     contact = await ctx.db.scalar(
         select(Contact).where(Contact.organization_id == ctx.organization_id, Contact.id == subject_id)
     )
+    await forget_in_views(ctx, subject_id, contact)
     keys = keys_of({name: getattr(contact, name) for name in IDENTITY}) if contact else []
     if contact is None or not keys:
         return False
@@ -124,15 +127,18 @@ async def _forget_rows(ctx: Ctx, contact: Contact, keys: Iterable[Key]) -> None:
 
 
 async def forget(ctx: Ctx, subject_id: UUID) -> None:
-    """A contact's score, its merges, which can't be undone after that, and its place in the lists: it goes to the
-    trash. A member's connections, those blocked too, their profile, and views that they shared with nobody. What was
-    said of recommendations of either."""
+    """A contact's score, its vector, its merges, which can't be undone after that, and its place in the lists: it goes
+    to the trash. A member's connections, those blocked too, their profile, and views that they shared with nobody. What
+    was said of recommendations of either."""
     mine = ctx.organization_id
     merged = or_(ContactMerge.survivor_id == subject_id, ContactMerge.merged_id == subject_id)
     views = SavedView.organization_id == mine, SavedView.owner_id == subject_id
     judged = or_(MatchFeedback.about_id == subject_id, MatchFeedback.other_id == subject_id)
     for statement in (
         delete(ContactScore).where(ContactScore.organization_id == mine, ContactScore.contact_id == subject_id),
+        delete(ContactEmbedding).where(
+            ContactEmbedding.organization_id == mine, ContactEmbedding.contact_id == subject_id
+        ),
         delete(ContactMerge).where(ContactMerge.organization_id == mine, merged),
         delete(MatchingProfile).where(MatchingProfile.organization_id == mine, MatchingProfile.user_id == subject_id),
         delete(MatchFeedback).where(MatchFeedback.organization_id == mine, judged),

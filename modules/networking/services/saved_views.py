@@ -13,13 +13,14 @@ from sqlalchemy import ColumnElement, func, literal, or_, select
 
 from core.sdk import Conflict, Ctx, FieldError, Forbidden, Invalid, NotFound, check_if_match, field_errors
 from modules.networking.exporting import COLUMNS
+from modules.networking.field_schemas import CUSTOM
 from modules.networking.keys import name_key
 from modules.networking.locks import lock
 from modules.networking.permissions import VIEWS
 from modules.networking.saved_view_models import SavedView
 from modules.networking.saved_view_queries import SAVED_VIEW
 from modules.networking.saved_view_schemas import MAX_VIEWS, ContactSort, ViewFilters, ViewIn, ViewPatch
-from modules.networking.services.fields import CUSTOM, Fields, all_fields, containing, shown_fields
+from modules.networking.services.fields import Fields, all_fields, containing, shown_fields
 from modules.networking.tag_models import Tag
 
 SORTS = frozenset(get_args(ContactSort))

@@ -15,9 +15,9 @@ from sqlalchemy import ARRAY, Float, Uuid, bindparam, column, delete, func, sele
 from sqlalchemy.dialects.postgresql import insert
 
 from core.sdk import Ctx, Invalid, clock, new_id
+from modules.networking.duplicate_schemas import DuplicateOut
 from modules.networking.keys import Key, keys_of
 from modules.networking.models import Contact, DuplicatePair
-from modules.networking.schemas import DuplicateOut
 from modules.networking.services.contacts import find_contact
 from modules.networking.services.duplicates import find_matches
 from modules.networking.values import DuplicateReason, DuplicateTier
