@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from types import FrameType
 
@@ -42,7 +43,7 @@ class DrainingServer(uvicorn.Server):
             super().handle_exit(sig, frame)
 
 
-def serve_api(*, host: str | None, port: int | None) -> None:
+def make_server(*, host: str | None, port: int | None) -> DrainingServer:
     runtime = load_runtime()
     settings = runtime.settings
     need(settings, "database_url", "redis_url")
@@ -59,14 +60,19 @@ def serve_api(*, host: str | None, port: int | None) -> None:
         proxy_headers=False,  # who may say where a request comes from is a setting of ours
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    DrainingServer(config, application, drain_seconds=settings.drain_seconds).run()
+    return DrainingServer(config, application, drain_seconds=settings.drain_seconds)
 
 
-def run_worker() -> None:
+def make_worker() -> Callable[[], None]:
+    """Returns what runs it."""
     runtime = load_runtime()
     need(runtime.settings, "database_url", "redis_url")
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_work(runtime))
+
+    def run() -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_work(runtime))
+
+    return run
 
 
 async def _work(runtime: Runtime) -> None:
