@@ -11,6 +11,7 @@ import uvloop
 from dramatiq.brokers.redis import RedisBroker
 
 from core.app import Application, create_app
+from core.cli.answers import WholeAnswers
 from core.cli.common import load_runtime, need
 from core.runtime import CORE_SWEEPS, Runtime
 from core.tasks.broker import make_broker, redis_client
@@ -53,7 +54,7 @@ def make_server(*, host: str | None, port: int | None) -> DrainingServer:
         host=host or settings.host,
         port=port or settings.port,
         loop="uvloop",
-        http="httptools",
+        http=WholeAnswers,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -69,14 +69,26 @@ class ReadPool:
                 self._part_with(connection)
 
     def _idle_for(self, tenant: UUID | None) -> TenantConnection | None:
-        """One that is in the tenant already, or else the one that has been idle longest."""
+        """One that is in the tenant already; else one of those of a tenant who has several; else the one that has been
+        idle longest. So the tenants of the hour keep one each."""
         while self._idle:
-            found = next((c for c in reversed(self._idle) if c.serves == tenant), None) or next(iter(self._idle))
+            found = self._best_for(tenant)
             del self._idle[found]
             if not found.is_closed():
                 return found
             self._one_less()
         return None
+
+    def _best_for(self, tenant: UUID | None) -> TenantConnection:
+        kept: dict[UUID | None, TenantConnection] = {}
+        spare: TenantConnection | None = None
+        for connection in self._idle:
+            if connection.serves == tenant:
+                return connection
+            if spare is None:
+                spare = kept.get(connection.serves)
+                kept[connection.serves] = connection
+        return spare or next(iter(self._idle))
 
     async def _next(self) -> TenantConnection:
         if self._closed:
