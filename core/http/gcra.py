@@ -51,6 +51,11 @@ class Quota(Struct, frozen=True, kw_only=True):
     def interval(self) -> float:
         return self.seconds * MICROSECONDS / self.limit
 
+    @property
+    def every(self) -> float:
+        """The interval in seconds."""
+        return self.seconds / self.limit
+
 
 class Standing(Struct, frozen=True, kw_only=True):
     """How somebody stands with a quota after a request."""
@@ -61,6 +66,12 @@ class Standing(Struct, frozen=True, kw_only=True):
     reset: float
     """Seconds until the whole quota is there again."""
     remaining: int = 0
+
+
+def standing_at(quota: Quota, reset: float, *, wait: float = 0) -> Standing:
+    """Of a quota that is whole again in `reset` seconds, which Redis rounds up to the next microsecond."""
+    remaining = int((quota.seconds - reset + 1 / MICROSECONDS) / quota.every)
+    return Standing(quota=quota, wait=wait, reset=reset, remaining=max(0, min(remaining, quota.limit - 1)))
 
 
 class _Lease:
@@ -84,10 +95,7 @@ class _Lease:
             self.left, self.size = 0, 1
             return None
         self.left -= 1
-        return [
-            Standing(quota=s.quota, reset=max(0.0, s.reset - age), remaining=s.remaining + self.left)
-            for s in self.standings
-        ]
+        return self._standings(age)
 
     def claim(self, quotas: Quotas) -> int:
         """How many to count now. Those who ask while the answer is awaited count one each."""
@@ -100,8 +108,12 @@ class _Lease:
         self.left = count - 1 + (self.left if often else 0)
         self.size = max(self.size, count * 2) if often else 1
         self.standings, self.taken_at = standings, now
+        return self._standings(0.0)
+
+    def _standings(self, age: float) -> list[Standing]:
+        """As if each request were counted when it passes: what is left is given back, and what time has given."""
         return [
-            Standing(quota=s.quota, wait=s.wait, reset=s.reset, remaining=s.remaining + self.left) for s in standings
+            standing_at(s.quota, max(s.quota.every, s.reset - age - self.left * s.quota.every)) for s in self.standings
         ]
 
 
@@ -149,12 +161,7 @@ class Limiter:
                 return []
             raise Unavailable("Requests can't be counted at the moment")
         return [
-            Standing(
-                quota=quota,
-                wait=wait / MICROSECONDS,
-                reset=reset / MICROSECONDS,
-                remaining=max(0, int((quota.seconds * MICROSECONDS - reset + 1) / quota.interval)),
-            )
+            standing_at(quota, reset / MICROSECONDS, wait=wait / MICROSECONDS)
             for (_, quota), (wait, reset, _) in zip(quotas, _by_three(counted), strict=True)
         ]
 
