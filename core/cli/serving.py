@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from socket import socket
 from types import FrameType
 
 import uvicorn
@@ -13,6 +14,7 @@ from dramatiq.brokers.redis import RedisBroker
 from core.app import Application, create_app
 from core.cli.answers import WholeAnswers
 from core.cli.common import load_runtime, need
+from core.observe.logs import flush_logs
 from core.runtime import CORE_SWEEPS, Runtime
 from core.tasks.broker import make_broker, redis_client
 from core.tasks.jobs import JobRunner
@@ -32,6 +34,12 @@ class DrainingServer(uvicorn.Server):
         super().__init__(config)
         self._application = application
         self._drain_seconds = drain_seconds
+
+    def run(self, sockets: list[socket] | None = None) -> None:
+        try:
+            super().run(sockets)
+        finally:
+            flush_logs()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         health = self._application.litestar.state.get("health")
@@ -70,8 +78,11 @@ def make_worker() -> Callable[[], None]:
     need(runtime.settings, "database_url", "redis_url")
 
     def run() -> None:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_work(runtime))
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(_work(runtime))
+        finally:
+            flush_logs()
 
     return run
 

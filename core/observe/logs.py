@@ -45,6 +45,23 @@ def _to_json(event: Any, **_: Any) -> str:
     return msgspec.json.encode(event, enc_hook=str).decode()
 
 
+class _Out:
+    """All loggers share one way out."""
+
+    def __init__(self, lines: Lines) -> None:
+        self.lines = lines
+
+    def __call__(self, *_: Any) -> Lines:
+        return self.lines
+
+
+def flush_logs() -> None:
+    """For the end of a process, however it ends."""
+    out = structlog.get_config()["logger_factory"]
+    if isinstance(out, _Out):
+        out.lines.flush()
+
+
 def configure_logs(*, style: Literal["json", "console"] = "json", level: str = "info") -> None:
     """Send structlog's and the standard library's records to stderr in one format."""
     shared: list[structlog.typing.Processor] = [
@@ -64,7 +81,7 @@ def configure_logs(*, style: Literal["json", "console"] = "json", level: str = "
     structlog.configure(
         processors=[*shared[:2], *shared[3:], renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=lambda *_: lines,
+        logger_factory=_Out(lines),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
