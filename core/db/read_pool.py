@@ -113,7 +113,8 @@ class ReadPool:
             return await waiting
         except asyncio.CancelledError:
             if waiting.cancelled():
-                self._waiting.remove(waiting)
+                with suppress(ValueError):  # `_wake` may have passed it over already
+                    self._waiting.remove(waiting)
             elif (handed := waiting.result()) is not None:
                 self._hand_on(handed)
             else:

@@ -151,6 +151,18 @@ async def test_who_waits_in_vain_is_told_and_takes_nobodys_place(pool: ReadPool,
         assert await connection.fetchval(WHOSE) == acme.organization_id
 
 
+async def test_who_gives_up_as_a_connection_comes_back_leaves_it_to_others(pool: ReadPool, acme: Tenant) -> None:
+    async with pool.acquire(acme.organization_id):
+        waiting = asyncio.ensure_future(pool.acquire(acme.organization_id).__aenter__())
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+    await asyncio.wait([waiting])
+
+    assert waiting.cancelled()
+    async with pool.acquire(acme.organization_id, within=0.5) as connection:
+        assert await connection.fetchval(WHOSE) == acme.organization_id
+
+
 async def test_who_waits_gets_the_place_of_a_connection_that_broke(pool: ReadPool, acme: Tenant) -> None:
     async def whose() -> UUID:
         async with pool.acquire(acme.organization_id) as connection:
