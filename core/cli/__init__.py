@@ -26,26 +26,36 @@ def fails_clearly[**P, R](command: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        from alembic.util import CommandError
-        from asyncpg import InterfaceError, PostgresError
-        from redis.exceptions import RedisError
-        from sqlalchemy.exc import DBAPIError
-
-        from core.cli.common import CommandFailed
-        from core.errors import PlugsError
-        from core.local.server import ServerError
-        from core.plugs.discovery import BadModule
-        from core.settings import SettingsError
-
         try:
             return command(*args, **kwargs)
-        except (SettingsError, ServerError, CommandFailed, CommandError, BadModule, PlugsError) as error:
-            click.echo(str(error), err=True)
-        except (OSError, PostgresError, InterfaceError, RedisError, DBAPIError) as error:
-            click.echo(f"{type(error).__name__}: {error}\n`plugs doctor` looks into it.", err=True)
+        except Exception as error:
+            if (sentence := _told(error)) is None:
+                raise
+            click.echo(sentence, err=True)
         sys.exit(1)
 
     return run
+
+
+def _told(error: Exception) -> str | None:
+    """What to say of an error; None for one that nobody foresaw. What knows the kinds is imported only then: most
+    commands need little of it."""
+    from alembic.util import CommandError
+    from asyncpg import InterfaceError, PostgresError
+    from redis.exceptions import RedisError
+    from sqlalchemy.exc import DBAPIError
+
+    from core.cli.common import CommandFailed
+    from core.errors import PlugsError
+    from core.local.server import ServerError
+    from core.plugs.discovery import BadModule
+    from core.settings import SettingsError
+
+    if isinstance(error, SettingsError | ServerError | CommandFailed | CommandError | BadModule | PlugsError):
+        return str(error)
+    if isinstance(error, OSError | PostgresError | InterfaceError | RedisError | DBAPIError):
+        return f"{type(error).__name__}: {error}\n`plugs doctor` looks into it."
+    return None
 
 
 @main.command()
@@ -68,18 +78,26 @@ def up() -> None:
 @fails_clearly
 def serve(host: str | None, port: int | None) -> None:
     """Serve the API from this process. Start more of them to use more processors."""
-    from core.cli.serving import serve_api
+    from core.cli.starting import keeps_what_is_made
 
-    serve_api(host=host, port=port)
+    with keeps_what_is_made():
+        from core.cli.serving import make_server
+
+        server = make_server(host=host, port=port)
+    server.run()
 
 
 @main.command()
 @fails_clearly
 def worker() -> None:
     """Run background jobs, the relay and the scheduler. Any number may run side by side."""
-    from core.cli.serving import run_worker
+    from core.cli.starting import keeps_what_is_made
 
-    run_worker()
+    with keeps_what_is_made():
+        from core.cli.serving import make_worker
+
+        run = make_worker()
+    run()
 
 
 @main.command()

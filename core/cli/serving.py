@@ -2,7 +2,9 @@
 
 import asyncio
 import signal
+from collections.abc import Callable
 from contextlib import AsyncExitStack
+from socket import socket
 from types import FrameType
 
 import uvicorn
@@ -10,7 +12,9 @@ import uvloop
 from dramatiq.brokers.redis import RedisBroker
 
 from core.app import Application, create_app
+from core.cli.answers import WholeAnswers
 from core.cli.common import load_runtime, need
+from core.observe.logs import flush_logs
 from core.runtime import CORE_SWEEPS, Runtime
 from core.tasks.broker import make_broker, redis_client
 from core.tasks.jobs import JobRunner
@@ -31,6 +35,12 @@ class DrainingServer(uvicorn.Server):
         self._application = application
         self._drain_seconds = drain_seconds
 
+    def run(self, sockets: list[socket] | None = None) -> None:
+        try:
+            super().run(sockets)
+        finally:
+            flush_logs()
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         health = self._application.litestar.state.get("health")
         first = health is not None and not health.stopping
@@ -42,7 +52,7 @@ class DrainingServer(uvicorn.Server):
             super().handle_exit(sig, frame)
 
 
-def serve_api(*, host: str | None, port: int | None) -> None:
+def make_server(*, host: str | None, port: int | None) -> DrainingServer:
     runtime = load_runtime()
     settings = runtime.settings
     need(settings, "database_url", "redis_url")
@@ -52,21 +62,29 @@ def serve_api(*, host: str | None, port: int | None) -> None:
         host=host or settings.host,
         port=port or settings.port,
         loop="uvloop",
-        http="httptools",
+        http=WholeAnswers,
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,  # who may say where a request comes from is a setting of ours
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    DrainingServer(config, application, drain_seconds=settings.drain_seconds).run()
+    return DrainingServer(config, application, drain_seconds=settings.drain_seconds)
 
 
-def run_worker() -> None:
+def make_worker() -> Callable[[], None]:
+    """Returns what runs it."""
     runtime = load_runtime()
     need(runtime.settings, "database_url", "redis_url")
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_work(runtime))
+
+    def run() -> None:
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(_work(runtime))
+        finally:
+            flush_logs()
+
+    return run
 
 
 async def _work(runtime: Runtime) -> None:

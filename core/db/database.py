@@ -10,7 +10,7 @@ from typing import Any, cast
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import event, func, select
+from sqlalchemy import event, func, select, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
@@ -18,7 +18,8 @@ from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.pool import AsyncAdaptedQueuePool, Pool
 
 from core.db.models import TenantModel
-from core.db.reads import ReadLane
+from core.db.read_pool import ReadPool
+from core.db.reads import Read, ReadLane, Row
 from core.db.tenancy import APP_ROLE, SYSTEM_ROLE, Acting, TenantConnection, TenantContext, who_acts
 
 CONNECT_SECONDS = 1.0
@@ -29,9 +30,11 @@ COMMAND_SECONDS = STATEMENT_MILLISECONDS / 1000 + 5
 """Beyond the server's own limit: for a server that has gone without a word, and will never say that time is up."""
 IDLE_IN_TRANSACTION_MILLISECONDS = 60_000
 CONTEXT = "tenant_context"
+_BEGIN = text("SELECT")
+"""SQLAlchemy begins a transaction with the first statement that it sends itself."""
 
 
-async def connect(url: str, *, role: str | None, name: str) -> TenantConnection:
+async def connect(url: str, *, role: str | None, name: str, read_only: bool = False) -> TenantConnection:
     """A connection in `role`, or as the login itself where that is None.
 
     The role is part of the start-up packet, so that no RESET returns to the login's own.
@@ -45,6 +48,8 @@ async def connect(url: str, *, role: str | None, name: str) -> TenantConnection:
     }
     if role is not None:
         server_settings["role"] = role
+    if read_only:
+        server_settings["default_transaction_read_only"] = "on"
     return await asyncpg.connect(
         url,
         timeout=CONNECT_SECONDS,
@@ -71,11 +76,22 @@ class TenantSession(AsyncSession):
 
     sync_session_class = _SyncTenantSession
 
+    async def rows(self, read: Read, /, **values: Any) -> list[Row]:
+        """A `Read` within this transaction: it sees what was written here, and costs as little as on the read lane."""
+        if self.autoflush and (self.new or self.dirty or self.deleted):
+            await self.flush()
+        sync = (await self.connection()).sync_connection
+        connection = cast("TenantConnection", cast("Connection", sync).connection.driver_connection)
+        if not connection.is_in_transaction():
+            await self.execute(_BEGIN)
+        context: TenantContext = self.info[CONTEXT]
+        return await connection.fetch(read.sql, *read.arguments(context.organization_id, values))
+
 
 class Database:
     """All connections of one process. Made by `open_database`, closed with it."""
 
-    def __init__(self, *, app: AsyncEngine, system: AsyncEngine, reads: "asyncpg.Pool[asyncpg.Record]") -> None:
+    def __init__(self, *, app: AsyncEngine, system: AsyncEngine, reads: ReadPool) -> None:
         self._app = app
         self._system = system
         self._reads = reads
@@ -84,7 +100,7 @@ class Database:
         return TenantSession(self._app, expire_on_commit=False, info={CONTEXT: context})
 
     def reads(self, context: TenantContext) -> ReadLane:
-        return ReadLane(self._reads, context)
+        return ReadLane(self._reads, context.organization_id)
 
     @asynccontextmanager
     async def system(self) -> AsyncGenerator[AsyncSession]:
@@ -95,7 +111,7 @@ class Database:
 
     async def ping(self) -> None:
         """Raises what the driver raises where PostgreSQL doesn't answer."""
-        async with self._reads.acquire(timeout=CONNECT_SECONDS) as connection:
+        async with self._reads.acquire(within=CONNECT_SECONDS) as connection:
             await connection.fetchval("SELECT 1", timeout=CONNECT_SECONDS)
 
 
@@ -108,12 +124,10 @@ async def open_database(*, app_url: str, system_url: str, pool: int, name: str) 
         system = _engine(system_url, role=SYSTEM_ROLE, name=f"{name}:system", size=max(2, pool // 2))
         stack.push_async_callback(system.dispose)
 
-        async def connect_reader(*_: Any, **__: Any) -> TenantConnection:
-            return await connect(app_url, role=APP_ROLE, name=f"{name}:read")
+        async def connect_reader() -> TenantConnection:
+            return await connect(app_url, role=APP_ROLE, name=f"{name}:read", read_only=True)
 
-        reads = await asyncpg.create_pool(
-            min_size=0, max_size=pool, connect=connect_reader, max_inactive_connection_lifetime=60
-        )
+        reads = ReadPool(connect_reader, size=pool)
         stack.push_async_callback(reads.close)
         yield Database(app=app, system=system, reads=reads)
 

@@ -9,8 +9,7 @@ Row security is the second wall: SQL that was injected could set the tenant itse
 tenant predicate that every read carries; the lane binds it.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol, cast
 from uuid import UUID
 
@@ -21,14 +20,12 @@ from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.models import TenantRow
-from core.db.tenancy import TenantConnection, TenantContext
+from core.db.read_pool import ReadPool
+from core.db.tenancy import TenantConnection
 
 type Row = asyncpg.Record
-type ReadPool = "asyncpg.Pool[asyncpg.Record]"
 
 _DIALECT = PGDialect_asyncpg()
-ACQUIRE_SECONDS = 2.0
-"""For a connection to be free, and to be made where it is a new one."""
 STREAM_ROWS = 500
 NO_TENANT = UUID(int=0)
 TENANT = "tenant"
@@ -60,7 +57,10 @@ class Read:
     def compiled(self) -> _Compiled:
         if self._compiled is None:
             made = self._statement.compile(dialect=_DIALECT)
-            self._compiled = _Compiled(str(made), made.positiontup or (), made.params)
+            sql = str(made)
+            if "set_config" in sql.lower():
+                raise ValueError("a read can't change the settings of its connection, on which the tenant stands")
+            self._compiled = _Compiled(sql, made.positiontup or (), made.params)
         return self._compiled
 
     @property
@@ -99,38 +99,25 @@ class SystemReads:
 
 
 class ReadLane:
-    """Reads of one tenant. Each call is a read-only transaction of its own, with the tenant set on its BEGIN."""
+    """Reads of one tenant, on connections that can only read. Each call is a statement of its own, which PostgreSQL
+    runs in a transaction of its own, on a connection that is in the tenant."""
 
-    __slots__ = ("_context", "_pool")
+    __slots__ = ("_pool", "_tenant")
 
-    def __init__(self, pool: ReadPool, context: TenantContext) -> None:
+    def __init__(self, pool: ReadPool, tenant: UUID) -> None:
         self._pool = pool
-        self._context = context
-
-    @asynccontextmanager
-    async def _transaction(self) -> AsyncGenerator[TenantConnection]:
-        async with self._pool.acquire(timeout=ACQUIRE_SECONDS) as borrowed:
-            connection = cast("TenantConnection", borrowed)
-            enter = connection.enter  # the connection's own: the pool's proxy forgets it as soon as the server is gone
-            enter(self._context)
-            try:
-                async with connection.transaction(readonly=True):
-                    yield connection
-            finally:
-                enter(None)
+        self._tenant = tenant
 
     async def rows(self, read: Read, /, **values: Any) -> list[Row]:
-        async with self._transaction() as connection:
-            return await connection.fetch(read.sql, *read.arguments(self._context.organization_id, values))
+        async with self._pool.acquire(self._tenant) as connection:
+            return await connection.fetch(read.sql, *read.arguments(self._tenant, values))
 
     async def first(self, read: Read, /, **values: Any) -> Row | None:
-        async with self._transaction() as connection:
-            return await connection.fetchrow(read.sql, *read.arguments(self._context.organization_id, values))
+        async with self._pool.acquire(self._tenant) as connection:
+            return await connection.fetchrow(read.sql, *read.arguments(self._tenant, values))
 
     async def stream(self, read: Read, /, **values: Any) -> AsyncIterator[Row]:
         """Rows as PostgreSQL hands them over, a few hundred at a time: memory stays flat however many there are."""
-        async with self._transaction() as connection:
-            async for row in connection.cursor(
-                read.sql, *read.arguments(self._context.organization_id, values), prefetch=STREAM_ROWS
-            ):
+        async with self._pool.acquire(self._tenant) as connection, connection.transaction():
+            async for row in connection.cursor(read.sql, *read.arguments(self._tenant, values), prefetch=STREAM_ROWS):
                 yield row

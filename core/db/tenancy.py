@@ -10,6 +10,7 @@ Three roles, all without login; a login is made a member and each connection tak
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -82,6 +83,11 @@ def _literal(text: str) -> str:
     return f"E'{escaped}'" if "\\" in escaped else f"'{escaped}'"
 
 
+FIRST_OWN_OID = 16_384
+"""PostgreSQL numbers what it brings itself below that, alike on every server."""
+_BUILT_IN_TYPES: dict[tuple[int, ...], Any] = {}
+"""By the types' numbers: how they are made up."""
+
 if TYPE_CHECKING:
     _Connection = asyncpg.Connection[asyncpg.Record]
 else:
@@ -89,17 +95,33 @@ else:
 
 
 class TenantConnection(_Connection):
-    """A connection whose tenant context rides on BEGIN, in the same round trip.
+    """A connection that knows its tenant, in one of two ways.
 
-    Two guards keep tenants apart and each has a regression test: savepoints are passed through untouched, and
-    `enter(None)` is called whenever a pool hands the connection out, so that no context outlives its borrower.
+    On the write lane a context rides on BEGIN, in the same round trip. Two guards keep tenants apart and each has a
+    regression test: savepoints are passed through untouched, and `enter(None)` is called whenever a pool hands the
+    connection out, so that no context outlives its borrower. On the read lane the connection as a whole is put into
+    a tenant (`serve`), which the lane's pool asks for each time that it lends it.
     """
 
-    __slots__ = ("_context_sql",)
+    __slots__ = ("_context_sql", "_is_there", "serves")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._context_sql = ""
+        self.serves: UUID | None = None
+        """The tenant that the connection was last put into."""
+        self._is_there = True
+        """Whether PostgreSQL has said so: of a change that was broken off, nobody knows whether it happened."""
+
+    async def serve(self, tenant: UUID | None) -> None:
+        """From here on, what runs outside of a transaction that names another sees this tenant; None means none."""
+        if self._is_there and self.serves == tenant:
+            return
+        if self.is_in_transaction():
+            raise RuntimeError("a transaction's tenant can't be changed: a rollback would take it back unseen")
+        self._is_there, self.serves = False, tenant
+        await super().execute(f"SET app.organization_id = {_literal(str(tenant or ''))}")
+        self._is_there = True
 
     def enter(self, context: Acting | None) -> None:
         """The next transaction runs in this context; None means no tenant, and so no rows."""
@@ -113,6 +135,17 @@ class TenantConnection(_Connection):
     def get_reset_query(self) -> str:
         """Nothing: all that a transaction sets is LOCAL to it, which saves a round trip at each hand-back."""
         return ""
+
+    async def _introspect_types(self, typeoids: Any, timeout: float | None) -> Any:  # noqa: ASYNC109 # likewise
+        """What asyncpg asks of the types that it doesn't know by heart, such as arrays. Those that PostgreSQL itself
+        brings are the same on every connection: the first of a process asks for all, and spares each a slow query."""
+        wanted = tuple(sorted(typeoids))
+        if (known := _BUILT_IN_TYPES.get(wanted)) is not None:
+            return known, SimpleNamespace(name="none was run")
+        found, statement = await super()._introspect_types(typeoids, timeout)  # pyright: ignore
+        if wanted and wanted[-1] < FIRST_OWN_OID:
+            _BUILT_IN_TYPES[wanted] = found
+        return found, statement
 
 
 ROW_PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE")

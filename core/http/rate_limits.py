@@ -8,7 +8,9 @@ request too many gets a 429 that says when to come back.
 import hashlib
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, cast
+from uuid import UUID
 
 from litestar.enums import ScopeType
 from litestar.handlers import BaseRouteHandler
@@ -18,12 +20,14 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from core.errors import TooManyRequests
 from core.http.addresses import address_of, network_of
 from core.http.gcra import Limiter, Quota, Standing, retry_after, tightest
-from core.principal import Principal
+from core.principal import Principal, PrincipalKind
 from core.tasks.redis_keys import RedisKeys
 
 RATE = "rate"
 """In a handler's `opt`: its class, or None for what has to answer at any rate, as health checks do."""
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+KEYS_KEPT = 4096
+"""Of those who asked last: who asks again is known by a look."""
 
 type Quotas = Mapping[str, Quota]
 """By what is counted: `subject`, `organization`, `address`."""
@@ -75,6 +79,8 @@ class RateLimits:
         self._limiter = limiter
         self._keys = keys
         self._quotas: dict[str, Quotas] = {name: parse_quotas(name, rate) for name, rate in rates.items()}
+        self._address_key = lru_cache(maxsize=KEYS_KEPT)(self._make_address_key)
+        self._principal_keys = lru_cache(maxsize=KEYS_KEPT)(self._make_principal_keys)
 
     def refuse_flood(self, scope: Scope) -> None:
         """Before anything is looked up: turn away an address of which it is known that it has to wait."""
@@ -104,19 +110,23 @@ class RateLimits:
     def _of_address(self, scope: Scope, route_class: RouteClass) -> list[tuple[str, Quota]]:
         if (quota := self._quotas[route_class].get("address")) is None:
             return []
-        place = hashlib.blake2b(network_of(address_of(scope)).encode(), digest_size=16).hexdigest()
-        return [(self._keys.of_platform(RATE, route_class, "address", place), quota)]
+        return [(self._address_key(route_class, address_of(scope)), quota)]
 
     def _of_principal(self, principal: Principal, route_class: RouteClass) -> list[tuple[str, Quota]]:
         quotas = self._quotas[route_class]
         subject = (principal.kind, principal.api_key_id or principal.user_id)
+        keys = self._principal_keys(route_class, principal.organization_id, subject)
+        return [(key, quotas[who]) for who, key in keys if who in quotas]
+
+    def _make_address_key(self, route_class: RouteClass, address: str | None) -> str:
+        place = hashlib.blake2b(network_of(address).encode(), digest_size=16).hexdigest()
+        return self._keys.of_platform(RATE, route_class, "address", place)
+
+    def _make_principal_keys(
+        self, route_class: RouteClass, organization_id: UUID, subject: tuple[PrincipalKind, UUID | None]
+    ) -> list[tuple[str, str]]:
         named = {"subject": ("subject", *subject), "organization": ("organization",)}
-        organization_id = principal.organization_id
-        return [
-            (self._keys.of_tenant(organization_id, RATE, route_class, *parts), quotas[who])
-            for who, parts in named.items()
-            if who in quotas
-        ]
+        return [(who, self._keys.of_tenant(organization_id, RATE, route_class, *parts)) for who, parts in named.items()]
 
 
 class RateLimitHeaders(ASGIMiddleware):

@@ -4,10 +4,13 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from functools import lru_cache
 from typing import Any, Literal, cast
 
 import msgspec
 import structlog
+
+from core.observe.lines import Lines
 
 SECRET_NAMES = re.compile(r"password|secret|token|authorization|cookie|api_?key|credential", re.IGNORECASE)
 REDACTED = "[redacted]"
@@ -20,11 +23,16 @@ def redact(_logger: object, _method: str, event: EventDict) -> EventDict:
     return cast("EventDict", _without_secrets(event))
 
 
+@lru_cache(maxsize=1024)
+def _is_secret(name: str) -> bool:
+    return SECRET_NAMES.search(name) is not None
+
+
 def _without_secrets(value: Any) -> Any:
     match value:
         case dict():
             return {
-                name: REDACTED if SECRET_NAMES.search(str(name)) else _without_secrets(inner)
+                name: REDACTED if _is_secret(str(name)) else _without_secrets(inner)
                 for name, inner in cast("dict[Any, Any]", value).items()
             }
         case list() | tuple():
@@ -35,6 +43,23 @@ def _without_secrets(value: Any) -> Any:
 
 def _to_json(event: Any, **_: Any) -> str:
     return msgspec.json.encode(event, enc_hook=str).decode()
+
+
+class _Out:
+    """All loggers share one way out."""
+
+    def __init__(self, lines: Lines) -> None:
+        self.lines = lines
+
+    def __call__(self, *_: Any) -> Lines:
+        return self.lines
+
+
+def flush_logs() -> None:
+    """For the end of a process, however it ends."""
+    out = structlog.get_config()["logger_factory"]
+    if isinstance(out, _Out):
+        out.lines.flush()
 
 
 def configure_logs(*, style: Literal["json", "console"] = "json", level: str = "info") -> None:
@@ -52,10 +77,11 @@ def configure_logs(*, style: Literal["json", "console"] = "json", level: str = "
     else:
         renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     number = logging.getLevelNamesMapping()[level.upper()]
+    lines = Lines(sys.stderr)
     structlog.configure(
         processors=[*shared[:2], *shared[3:], renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=_Out(lines),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)

@@ -16,3 +16,4 @@ CUSTOM_FIELDS = ListQuery(
     default_sort="created_at",
 )
 ALL_FIELDS = Read(select(*COLUMNS).where(mine(CustomField)).order_by(CustomField.created_at, CustomField.id))
+REQUIRED_FIELDS = Read(select(*COLUMNS).where(mine(CustomField), CustomField.required, ~CustomField.archived))

@@ -36,6 +36,11 @@ async def contact_out(ctx: Ctx, contact: Contact) -> ContactOut:
     return _shown(contact, ContactOut, tags=await tags_of(ctx, contact.id))
 
 
+def new_contact_out(contact: Contact) -> ContactOut:
+    """Of one that nobody can have put a tag on yet."""
+    return _shown(contact, ContactOut, tags=[])
+
+
 def interaction_out(interaction: ContactInteraction) -> InteractionOut:
     return _shown(interaction, InteractionOut)
 

@@ -68,6 +68,11 @@ def visible(contact: Seen) -> ColumnElement[bool]:
     return _visible(contact, _VIEWER, mine(ContactShare))
 
 
+def changeable(contact: Seen) -> ColumnElement[bool]:
+    """As `visible`, but being shared for reading is not enough."""
+    return _visible(contact, _VIEWER, and_(mine(ContactShare), ContactShare.can_edit))
+
+
 def visible_to(ctx: Ctx, contact: Seen, *, viewer: Viewer | None = None) -> ColumnElement[bool]:
     """For the write lane. `viewer` is for jobs that act with somebody's eyes."""
     return _visible(contact, _given(ctx, viewer), ContactShare.organization_id == ctx.organization_id)

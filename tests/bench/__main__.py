@@ -56,7 +56,8 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
-def measure(options: Options) -> list[Row]:
+def measure(options: Options, keep: Callable[[list[Row]], None]) -> list[Row]:
+    """`keep` gets all rows there are, after each part: what was measured is not lost with what fails after it."""
     parts: list[tuple[str, Callable[[Site], Row]]] = [
         (standing.START, standing.measure_start),
         (standing.MEMORY, standing.measure_memory),
@@ -69,16 +70,18 @@ def measure(options: Options) -> list[Row]:
         asyncio.run(site.fill(TENANTS, CONTACTS_EACH))
         asyncio.run(site.fill_seed())
         rows = over_http(site, options)
+        keep(rows)
         for name, part in parts:
             if options.wants(name):
                 rows.append(part(site))
                 _say(table(rows[-1:]).splitlines()[-1])
+                keep(rows)
     return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, help="`--rounds 1 --seconds 1` for a quick look")
     parser.add_argument("--seconds", type=float, default=3.0, help="for each peer, in each round")
     parser.add_argument("--only", default="", help="works whose name holds these words; writes no files")
     parser.add_argument("--output", type=Path, default=ROOT / "docs")
@@ -86,10 +89,12 @@ def main() -> None:
     if not PEERS_PYTHON.exists():
         parser.error("`make bench` makes the peers' environment first")
     options = Options(rounds=given.rounds, seconds=given.seconds, only=given.only)
-    rows = measure(options)
-    _say(f"\n{table(rows)}")
-    if not options.only:
-        write(rows, given.output, rounds=options.rounds)
+
+    def keep(rows: list[Row]) -> None:
+        if not options.only:
+            write(rows, given.output, rounds=options.rounds)
+
+    _say(f"\n{table(measure(options, keep))}")
 
 
 if __name__ == "__main__":

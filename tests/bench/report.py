@@ -13,7 +13,8 @@ Ratios, measured by `make bench` in one run on one machine: server, PostgreSQL a
 *Floor* is raw ASGI, asyncpg and msgspec in one process with the same SQL, without authentication or row security.
 *Seed stack* is FastAPI, the SQLAlchemy ORM, Pydantic and Celery with a JWT and a tenant filter. Ours runs with
 everything on. Each figure is the median of {rounds} rounds in turns; in brackets the lowest and the highest round.
-Absolute figures are for orientation alone: they are this machine's, and it had other work.
+Absolute figures are for orientation alone: they are this machine's, and it had other work. Where a row falls short,
+[decision 28](decisions/0028-fast-lanes.md) says what was tried, what the profile shows and what is next.
 
 """
 
@@ -37,7 +38,8 @@ class Row(Struct, frozen=True, kw_only=True):
     seed_stack: list[float] = []
 
     def ratios(self, others: list[float]) -> list[float]:
-        return sorted(mine / theirs for mine, theirs in zip(self.ours, others, strict=True) if theirs)
+        """Round by round; none where there is nobody to compare with."""
+        return sorted(mine / theirs for mine, theirs in zip(self.ours, others, strict=True)) if others else []
 
     @property
     def held(self) -> bool:

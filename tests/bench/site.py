@@ -29,6 +29,7 @@ from core.testing.processes import PLUGS, environment_of, free_port
 from core.testing.stage import UNHURRIED
 from core.testing.tenants import PASSWORD, password_hash
 from core.testing.waiting import until
+from modules.networking.models import Contact
 from modules.networking.queries import CONTACT_COLUMNS, CONTACTS, FOUND_CONTACTS
 
 HERE = Path(__file__).parent
@@ -36,6 +37,7 @@ ROOT = HERE.parents[1]
 PEERS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 SECRET = "only-for-the-bench-and-nothing-else"
 TENANTS, CONTACTS_EACH = 10, 10_000
+LAST_LINES = 25
 FILL = """
 INSERT INTO networking.contacts (organization_id, id, first_name, last_name, email, phone, company, job_title, bio,
     contact_type, status, priority, industry, notes, metadata, lead_score, created_at)
@@ -83,6 +85,12 @@ class Server(Struct, frozen=True, kw_only=True):
     port: int
     pid: int
     seconds_to_start: float
+    log: Path
+
+    @property
+    def last_words(self) -> str:
+        """The end of its log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-LAST_LINES:])
 
 
 class Site:
@@ -165,7 +173,7 @@ class Site:
             "search": FOUND_CONTACTS._compile("-relevance", ("q", "status"), "start"),
             "get": CONTACTS.read_row(),
         }
-        columns = ", ".join(column.name for column in CONTACT_COLUMNS)
+        columns = ", ".join(_as_returned(column) for column in CONTACT_COLUMNS)
         create = (
             "INSERT INTO networking.contacts (organization_id, id, first_name, last_name, email, company, job_title, "
             "contact_type, status, priority) VALUES ($1, $2, $3, $4, $5, $6, $7, 'target', 'new_client', 'medium') "
@@ -186,13 +194,14 @@ class Site:
         """One of `ours`, `floor`, `seed_stack`."""
         port = free_port()
         command, env = self._command(name, port)
-        log = (self.folder / f"{name}.log").open("ab")
+        file = self.folder / f"{name}.log"
+        log = file.open("ab")
         started = time.perf_counter()
         process = subprocess.Popen(command, env=env, cwd=ROOT, stdout=log, stderr=log)
         try:
             asyncio.run(until(lambda: _answers(port, process), within=60, every=0.01))
             seconds = time.perf_counter() - started
-            yield Server(name=name, port=port, pid=process.pid, seconds_to_start=seconds)
+            yield Server(name=name, port=port, pid=process.pid, seconds_to_start=seconds, log=file)
         finally:
             process.terminate()
             process.wait(30)
@@ -206,6 +215,11 @@ class Site:
         uvicorn = ["-m", "uvicorn", f"tests.bench.peers.{name}:app", "--port", str(port), "--loop", "uvloop"]
         quiet = ["--no-access-log"] if name == "floor" else []
         return [python, *uvicorn, "--http", "httptools", *quiet], self.peer_environment(name)
+
+
+def _as_returned(column: Any) -> str:
+    """A column of a list as an INSERT can return it: one that the list takes from elsewhere is empty for a new row."""
+    return str(column.name) if column.name in Contact.__table__.c else f"'{{}}'::text[] AS {column.name}"
 
 
 def _as_json(read: Read) -> dict[str, Any]:

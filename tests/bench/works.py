@@ -96,5 +96,8 @@ def drive(server: Server, requests: list[Request], *, seconds: float, connection
     )  # fmt: skip
     result = msgspec.json.decode(done.stdout, type=Result)
     if result.failed or not result.succeeded:
-        raise RuntimeError(f"{server.name}: {result.failed} requests failed: {result.statuses}")
+        raise RuntimeError(
+            f"{server.name}: {result.failed} requests failed, {result.succeeded} succeeded: {result.statuses}\n"
+            f"{server.last_words}"
+        )
     return result

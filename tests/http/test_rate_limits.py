@@ -123,6 +123,57 @@ async def test_nothing_is_left_in_redis_of_a_quota_that_is_whole(client: "redis.
     assert 5000 < await client.pttl(key) <= 6000
 
 
+async def test_leases_of_many_processes_never_pass_more_than_the_quota_and_lose_little(
+    client: "redis.asyncio.Redis",
+) -> None:
+    """As fast as each can, until all are refused; next to a narrower quota, which leaves no room for leases."""
+    wide, processes, key = quota(2000, 3600), 3, f"test:{uuid4().hex}"
+    limiters = [Limiter(client, fail_open=False) for _ in range(processes)]
+    round_trips = 0
+
+    async def counted(limiter: Limiter) -> int:
+        script, passed = limiter._script, 0
+
+        async def noted(*args: Any) -> Any:
+            nonlocal round_trips
+            round_trips += 1
+            return await script(*args)
+
+        limiter._script = noted  # type: ignore[assignment]
+        while True:
+            standings = await limiter.take([(key, wide)])
+            if standings[0].wait:
+                return passed
+            passed += 1
+
+    passed = sum(await asyncio.gather(*(counted(limiter) for limiter in limiters for _ in range(4))))
+
+    most_lost = processes * wide.limit // gcra.LEASES_IN_A_QUOTA
+    assert wide.limit - most_lost <= passed <= wide.limit + 1  # one may have come back meanwhile
+    assert round_trips < passed / 2
+
+
+async def test_a_lease_tells_what_is_left_as_if_each_were_counted_by_itself(client: "redis.asyncio.Redis") -> None:
+    limiter, asked = Limiter(client, fail_open=False), [(f"test:{uuid4().hex}", quota(1000, 36000))]
+
+    left = [(await limiter.take(asked))[0].remaining for _ in range(100)]
+
+    assert left == list(range(999, 899, -1))
+
+
+async def test_what_is_left_of_a_lease_after_a_while_is_lost(
+    client: "redis.asyncio.Redis", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limiter, asked = Limiter(client, fail_open=False), [(f"test:{uuid4().hex}", quota(1000, 36000))]
+    for _ in range(5):  # counted are 1, 1, 2 and 4, of which 3 are left
+        await limiter.take(asked)
+    monkeypatch.setattr(gcra, "LEASE_SECONDS", 0.0)
+
+    standing = await limiter.take(asked)
+
+    assert standing[0].remaining == 1000 - 8 - 1
+
+
 HOUR = "subject=5/3600"
 
 

@@ -126,7 +126,7 @@ async def test_the_export_finds_whom_the_list_finds(large: Tenant) -> None:
 
 async def explained(large: Tenant, sql: str, *arguments: Any) -> str:
     """As the application's role runs it."""
-    async with large.ctx().reads._transaction() as connection:
+    async with large.ctx().reads._pool.acquire(large.organization_id) as connection:
         rows = await connection.fetch(f"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, BUFFERS OFF) {sql}", *arguments)
     return "\n".join(row[0] for row in rows)
 

@@ -357,7 +357,7 @@ async def test_everybodys_contacts_are_listed_by_the_index_and_no_second_query(
 async def plan_of_list(tenant: Tenant, viewer: list[UUID]) -> str:
     """The list's own statement, explained as the application runs it."""
     read = LIST._compile("-created_at", (), "start")
-    async with tenant.ctx().reads._transaction() as connection:
+    async with tenant.ctx().reads._pool.acquire(tenant.organization_id) as connection:
         arguments = read.arguments(tenant.organization_id, {"fetch": 51, "viewer": viewer})
         rows = await connection.fetch(f"EXPLAIN (ANALYZE, COSTS OFF) {read.sql}", *arguments)
     return "\n".join(row[0] for row in rows)

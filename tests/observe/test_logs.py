@@ -1,5 +1,6 @@
 """Logs: one JSON object a line, with its correlation id, without secrets, and not to be forged."""
 
+import asyncio
 import io
 import json
 import logging
@@ -11,6 +12,7 @@ import structlog
 
 from core.observe import logs
 from core.observe.correlation import correlation_id_from
+from core.observe.lines import HELD_SECONDS
 
 
 @pytest.fixture
@@ -66,3 +68,33 @@ def test_a_harmful_correlation_id_is_replaced(header: str | None) -> None:
 
 def test_a_callers_correlation_id_is_kept() -> None:
     assert correlation_id_from("order-17.retry_2") == "order-17.retry_2"
+
+
+async def test_what_informs_waits_for_company_and_what_warns_takes_it_along(lines: Any) -> None:
+    log = structlog.get_logger()
+    log.info("first")
+    log.info("second")
+    held = lines()
+
+    log.warning("third")
+
+    assert (held, [line["event"] for line in lines()]) == ([], ["first", "second", "third"])
+
+
+async def test_what_informs_is_out_in_a_moment_without_any_more_of_it(lines: Any) -> None:
+    structlog.get_logger().info("alone")
+
+    await asyncio.sleep(HELD_SECONDS * 4)
+
+    assert [line["event"] for line in lines()] == ["alone"]
+
+
+def test_the_end_of_a_process_leaves_nothing_unsaid(lines: Any) -> None:
+    async def begin() -> None:
+        structlog.get_logger().info("the last")
+
+    asyncio.run(begin())
+    before = lines()
+    logs.flush_logs()
+
+    assert (before, [line["event"] for line in lines()]) == ([], ["the last"])

@@ -12,9 +12,9 @@ from uuid import UUID
 from msgspec import Struct
 from sqlalchemy import ARRAY, BigInteger, Boolean, Text, Uuid, bindparam, column, func, select
 
-from core.sdk import Conflict, Ctx, FieldError
+from core.sdk import Conflict, Ctx, FieldError, Read
 from modules.networking.keys import Key
-from modules.networking.visibility import SeenColumns, Viewer, changeable_by, visible_to
+from modules.networking.visibility import SeenColumns, Viewer, changeable, viewer_of, visible
 
 FIELD_OF_KIND = {"email": "email", "phone": "phone", "linkedin": "linkedin_url", "id": "id"}
 MATCHES = func.networking.find_matches(
@@ -31,7 +31,15 @@ MATCHES = func.networking.find_matches(
     column("owner_id", Uuid),
 )
 WHOSE = SeenColumns(MATCHES.c)
-LOCK_KEYS = select(func.pg_advisory_xact_lock(func.unnest(bindparam("keys", type_=ARRAY(BigInteger)))))
+FIND = Read(
+    select(*MATCHES.c["kind", "value", "contact_id", "is_deleted"], changeable(WHOSE).label("may_change"))
+    .where(visible(WHOSE))
+    .order_by(MATCHES.c.is_deleted, MATCHES.c.contact_id)
+)
+LOCK_KEYS = select(
+    func.pg_advisory_xact_lock_shared(bindparam("everything", type_=BigInteger)),
+    func.pg_advisory_xact_lock(func.unnest(bindparam("keys", type_=ARRAY(BigInteger)))),
+)
 
 
 class Match(Struct, frozen=True, kw_only=True):
@@ -53,24 +61,20 @@ async def find_matches(ctx: Ctx, keys: Iterable[Key], *, viewer: Viewer | None =
         values[key.kind].add(key.value)
     if not values:
         return []
-    may_change = changeable_by(ctx, WHOSE, viewer=viewer)
-    rows = await ctx.db.execute(
-        select(*MATCHES.c["kind", "value", "contact_id", "is_deleted"], may_change.label("may_change"))
-        .where(visible_to(ctx, WHOSE, viewer=viewer))
-        .order_by(MATCHES.c.is_deleted, MATCHES.c.contact_id),
-        {
-            "ids": [UUID(value) for value in values["id"]],
-            "emails": list(values["email"]),
-            "phones": list(values["phone"]),
-            "profiles": list(values["linkedin"]),
-        },
+    rows = await ctx.db.rows(
+        FIND,
+        viewer=viewer_of(ctx) if viewer is None else viewer,
+        ids=[UUID(value) for value in values["id"]],
+        emails=list(values["email"]),
+        phones=list(values["phone"]),
+        profiles=list(values["linkedin"]),
     )
     return [
         Match(
-            key=Key(row.kind, row.value),
-            contact_id=row.contact_id,
-            is_deleted=row.is_deleted,
-            may_change=row.may_change,
+            key=Key(row["kind"], row["value"]),
+            contact_id=row["contact_id"],
+            is_deleted=row["is_deleted"],
+            may_change=row["may_change"],
         )
         for row in rows
     ]
@@ -84,8 +88,8 @@ async def refuse_duplicates(ctx: Ctx, keys: Iterable[Key], *, besides: UUID | No
     keys = sorted(set(keys))
     if not keys:
         return
-    await ctx.db.execute(select(func.pg_advisory_xact_lock_shared(_number(ctx, "all"))))
-    await ctx.db.execute(LOCK_KEYS, {"keys": sorted(_number(ctx, *key) for key in keys)})
+    numbers = sorted(_number(ctx, *key) for key in keys)
+    await ctx.db.execute(LOCK_KEYS, {"everything": _number(ctx, "all"), "keys": numbers})
     matches = [match for match in await find_matches(ctx, keys) if match.contact_id != besides]
     if not matches:
         return

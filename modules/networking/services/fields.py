@@ -11,9 +11,9 @@ from uuid import UUID
 from msgspec import UNSET, convert, json
 from sqlalchemy import ColumnElement, func, or_, select, union_all
 
-from core.sdk import Conflict, Ctx, FieldError, Invalid, NotFound, check_if_match
+from core.sdk import Conflict, Ctx, FieldError, Invalid, NotFound, Row, check_if_match
 from modules.networking.field_models import CustomField
-from modules.networking.field_queries import ALL_FIELDS, COLUMNS
+from modules.networking.field_queries import ALL_FIELDS, COLUMNS, REQUIRED_FIELDS
 from modules.networking.field_schemas import CUSTOM, MAX_FIELDS, MAX_OPTIONS, FieldIn, FieldPatch
 from modules.networking.field_values import OF_CHOICE, Field, judged, missing, read, required_error, typed
 from modules.networking.keys import name_key
@@ -134,7 +134,7 @@ async def all_fields(ctx: Ctx) -> Fields:
 
 async def shown_fields(ctx: Ctx) -> Fields:
     """As `all_fields`, on the read lane."""
-    return {row["key"]: convert(dict(row), Field) for row in await ctx.reads.rows(ALL_FIELDS)}
+    return _read(await ctx.reads.rows(ALL_FIELDS))
 
 
 def containing(fields: Fields, given: str) -> tuple[str, list[FieldError]]:
@@ -172,7 +172,11 @@ def _by_key(rows: Any) -> Fields:
 
 
 async def _required(ctx: Ctx) -> Fields:
-    return _by_key(await ctx.db.execute(_select(ctx).where(CustomField.required, ~CustomField.archived)))
+    return _read(await ctx.db.rows(REQUIRED_FIELDS))
+
+
+def _read(rows: Sequence[Row]) -> Fields:
+    return {row["key"]: convert(dict(row), Field) for row in rows}
 
 
 async def _own(ctx: Ctx) -> Sequence[CustomField]:
