@@ -36,8 +36,8 @@ async def contact_out(ctx: Ctx, contact: Contact) -> ContactOut:
     return _shown(contact, ContactOut, tags=await tags_of(ctx, contact.id))
 
 
-def new_contact_out(contact: Contact) -> ContactOut:
-    """Of one that nobody can have put a tag on yet."""
+def untagged_out(contact: Contact) -> ContactOut:
+    """Of one that is known to have no tags: nothing is looked up."""
     return _shown(contact, ContactOut, tags=[])
 
 

@@ -13,7 +13,7 @@ from core.testing.processes import Member
 from core.testing.waiting import until
 from core.toggles.models import ModuleState
 from tests.processes.conftest import OpenSite, Site
-from tests.processes.test_import import all_is_there_once, half_done, is_done, upload
+from tests.processes.test_import import half_done, is_all_there_once, is_done, upload
 
 BAD = {
     "leaver": ("import sys; sys.exit(3)", "", "SystemExit: 3"),
@@ -92,7 +92,7 @@ async def test_an_import_waits_while_its_module_is_off_and_ends_with_every_row(o
         assert 0 < while_off < 10_000, "it stopped in the middle"
         await until(lambda: back(acme), within=1)
         await until(lambda: is_done(acme, location), within=20, every=0.1)
-        await all_is_there_once(acme, location)
+        assert await is_all_there_once(acme, location)
 
 
 async def rows_done(site: Site) -> int:

@@ -36,7 +36,7 @@ from modules.networking.schemas import ContactIn, ContactOut, ContactPatch, Inte
 from modules.networking.searching import search_values
 from modules.networking.services import contacts, interactions, saved_views
 from modules.networking.values import ContactStatus, ContactType, Priority
-from modules.networking.views import contact_of, contact_out, interaction_out, new_contact_out
+from modules.networking.views import contact_of, contact_out, interaction_out, untagged_out
 from modules.networking.visibility import viewer_of
 
 Text = Annotated[str | None, QueryParameter(title=NO_NUL_TITLE, min_length=1, max_length=200, pattern=NO_NUL)]
@@ -80,7 +80,8 @@ async def create_contact(
     ctx: Ctx, data: JSONBody[ContactIn], allow_duplicate: AllowDuplicate = False
 ) -> Response[ContactOut]:
     contact = await contacts.create_contact(ctx, data, allow_duplicate=allow_duplicate)
-    return tagged(new_contact_out(contact), version=contact.version, status_code=201)
+    shown = await contact_out(ctx, contact) if data.tags else untagged_out(contact)
+    return tagged(shown, version=contact.version, status_code=201)
 
 
 @get("/contacts", operation_id="list_contacts", summary="List, filter and search contacts", guards=[requires(READ)])
