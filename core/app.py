@@ -155,7 +155,7 @@ def _lifespan(runtime: Runtime, metrics: Metrics) -> Callable[[Litestar], Abstra
     async def lifespan(app: Litestar) -> AsyncGenerator[None]:
         async with AsyncExitStack() as stack:
             database = await stack.enter_async_context(runtime.open_database("api"))
-            client = redis_client(settings.redis_url)
+            client = redis_client(settings.redis_url, seconds=settings.redis_seconds)
             stack.push_async_callback(client.aclose)
             identity = make_identity(database, settings, permissions_by_role(runtime.permissions))
             app.state.identity = identity
@@ -167,7 +167,7 @@ def _lifespan(runtime: Runtime, metrics: Metrics) -> Callable[[Litestar], Abstra
                 database=database,
                 authenticator=principals,
                 rate_limits=RateLimits(
-                    Limiter(client, fail_open=settings.rate_fail_open),
+                    Limiter(client, fail_open=settings.rate_fail_open, seconds=settings.redis_seconds),
                     RedisKeys(settings.redis_namespace),
                     settings.rates,
                 ),

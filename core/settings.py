@@ -114,6 +114,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rate_fail_open: bool = True
     """Whether requests are let through while Redis is away. The throttle of sign-ins is in PostgreSQL and holds."""
 
+    redis_seconds: Seconds = 0.2
+    """How long a request waits for Redis before it goes on without."""
+
     oidc_providers: str = ""
     """Issuers with which people may sign in, as a JSON array; see `OidcProvider`."""
     outgoing_seconds: Annotated[float, Meta(gt=0, le=25)] = 5

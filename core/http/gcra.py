@@ -118,9 +118,11 @@ class _Lease:
 
 
 class Limiter:
-    def __init__(self, client: "redis.asyncio.Redis", *, fail_open: bool) -> None:
+    def __init__(self, client: "redis.asyncio.Redis", *, fail_open: bool, seconds: float = REDIS_SECONDS) -> None:
+        """`seconds` is how long Redis is waited for."""
         self._script = client.register_script(SCRIPT)
         self._fail_open = fail_open
+        self._seconds = seconds
         self._asks_again = 0.0
         self._refused: dict[str, float] = {}
         self._leases: dict[tuple[str, ...], _Lease] = {}
@@ -182,7 +184,7 @@ class Limiter:
         if self._asks_again:
             self._asks_again = now + REST_SECONDS  # one asks whether it is back, the others don't wait for that
         try:
-            async with asyncio.timeout(REDIS_SECONDS):
+            async with asyncio.timeout(self._seconds):
                 counted: list[int] = await self._script(keys, arguments)
         except (RedisError, OSError) as error:
             self._asks_again = time.monotonic() + REST_SECONDS

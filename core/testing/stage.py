@@ -27,6 +27,8 @@ LENT = "PYTEST_PLUGS_STAGE"
 """The environment variable in which a run that was started by a test finds the stage that it plays on."""
 FAST = {"job_lease": 2.0, "relay_poll": 0.1, "resend_after": 1.0}
 """Short patience, so that tests of faults are over soon."""
+PATIENT = {"redis_seconds": 5.0}
+"""Long patience, so that no test goes on without Redis because the machine is busy."""
 ANY_RATE = "subject=1000000/1 organization=1000000/1 address=1000000/1"
 UNHURRIED = {"rate_read": ANY_RATE, "rate_write": ANY_RATE, "rate_expensive": ANY_RATE, "rate_sign_in": ANY_RATE}
 """Rates that no test reaches but those that are about them; the counting is done all the same."""
@@ -48,6 +50,7 @@ class Addresses(Struct, frozen=True, kw_only=True):
                 redis_namespace=namespace,
                 log_level="error",
                 **FAST,  # type: ignore[arg-type]
+                **PATIENT,  # type: ignore[arg-type]
                 **UNHURRIED,  # type: ignore[arg-type]
             ),
             **changes,

@@ -369,7 +369,9 @@ async def test_whether_requests_pass_without_redis_is_a_setting(
     settings: Settings, acme: Tenant, fail_open: bool
 ) -> None:
     with black_hole() as port:
-        own = structs.replace(settings, redis_url=f"redis://127.0.0.1:{port}", rate_fail_open=fail_open)
+        own = structs.replace(
+            settings, redis_url=f"redis://127.0.0.1:{port}", redis_seconds=0.2, rate_fail_open=fail_open
+        )
         async with serving(own) as application, client_for(application, acme) as client:
             answer = await client.get(CONTACTS)
             alive = await client.get("/health/live")

@@ -25,6 +25,7 @@ from core.testing.processes import Deployment, Member, free_port
 from core.testing.stage import Addresses, clone_template, drop_database
 from core.testing.waiting import until
 
+AS_INSTALLED = Settings()
 DISTRIBUTION = Path(__file__).with_name("distribution")
 """Where the module `ledger` is installed, for processes that have it on their path."""
 
@@ -141,7 +142,9 @@ async def open_site(addresses: Addresses, room: Path) -> AsyncGenerator[OpenSite
         databases.append(database)
         await clone_template(addresses, database)
         settings = addresses.settings(
-            database=database, namespace=database, **{"log_level": "info", "port": free_port(), **changes}
+            database=database,
+            namespace=database,
+            **{"log_level": "info", "port": free_port(), "redis_seconds": AS_INSTALLED.redis_seconds, **changes},
         )
         async with site_on(settings, room) as site:
             yield site
@@ -159,6 +162,7 @@ async def fragile_site(addresses: Addresses, room: Path) -> AsyncGenerator[Site]
     try:
         settings = structs.replace(
             addresses.settings(database="postgres", namespace="fragile", log_level="info", port=free_port()),
+            redis_seconds=AS_INSTALLED.redis_seconds,
             database_url=postgres.start(),
             redis_url=redis.start(),
         )
