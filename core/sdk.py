@@ -25,7 +25,8 @@ from core.db.models import (
     tenant_unique,
 )
 from core.db.pages import DEFAULT_LIMIT, ListQuery, Page
-from core.db.reads import Read, ReadLane, Row, mine
+from core.db.reads import Read, ReadLane, mine
+from core.db.statements import Row
 from core.errors import (
     Conflict,
     FieldError,

@@ -43,7 +43,8 @@ from sqlalchemy import cast as sql_cast
 from sqlalchemy.orm import InstrumentedAttribute, Mapped
 
 from core.db.models import TenantRow
-from core.db.reads import Read, Reads, Row, mine
+from core.db.reads import Read, Reads, mine
+from core.db.statements import Row
 from core.errors import FieldError, Invalid
 
 MAX_LIMIT = 200

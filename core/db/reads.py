@@ -9,23 +9,18 @@ Row security is the second wall: SQL that was injected could set the tenant itse
 tenant predicate that every read carries; the lane binds it.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from typing import Any, Protocol, cast
 from uuid import UUID
 
-import asyncpg
-from msgspec import Struct
 from sqlalchemy import ColumnElement, Select, Uuid, bindparam
-from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.models import TenantRow
 from core.db.read_pool import ReadPool
+from core.db.statements import Compiled, Row, Statement
 from core.db.tenancy import TenantConnection
 
-type Row = asyncpg.Record
-
-_DIALECT = PGDialect_asyncpg()
 STREAM_ROWS = 500
 NO_TENANT = UUID(int=0)
 TENANT = "tenant"
@@ -36,46 +31,23 @@ def mine(model: type[TenantRow]) -> ColumnElement[bool]:
     return model.organization_id == bindparam(TENANT, type_=Uuid())
 
 
-class _Compiled(Struct, frozen=True):
-    sql: str
-    names: Sequence[str]
-    """Of the parameters, in their order."""
-    defaults: Mapping[str, Any]
+class Read(Statement):
+    """A SELECT of a tenant's rows."""
 
-
-class Read:
-    """A SELECT for asyncpg: the SQL and the order of its parameters. It is compiled when it first runs, so that
-    importing a module costs nothing, and values are bound each time."""
-
-    __slots__ = ("_compiled", "_statement")
+    __slots__ = ()
 
     def __init__(self, statement: Select[*tuple[Any, ...]]) -> None:
-        self._statement = statement
-        self._compiled: _Compiled | None = None
+        super().__init__(statement)
 
-    @property
-    def compiled(self) -> _Compiled:
-        if self._compiled is None:
-            made = self._statement.compile(dialect=_DIALECT)
-            sql = str(made)
-            if "set_config" in sql.lower():
-                raise ValueError("a read can't change the settings of its connection, on which the tenant stands")
-            self._compiled = _Compiled(sql, made.positiontup or (), made.params)
-        return self._compiled
-
-    @property
-    def sql(self) -> str:
-        return self.compiled.sql
-
-    @property
-    def names(self) -> Sequence[str]:
-        """Of the parameters, in their order."""
-        return self.compiled.names
+    def _compile(self) -> Compiled:
+        made = super()._compile()
+        if "set_config" in made.sql.lower():
+            raise ValueError("a read can't change the settings of its connection, on which the tenant stands")
+        return made
 
     def arguments(self, tenant: UUID, values: dict[str, Any]) -> list[Any]:
         values[TENANT] = tenant
-        compiled = self.compiled
-        return [values[name] if name in values else compiled.defaults[name] for name in compiled.names]
+        return self.bound(values)
 
 
 class Reads(Protocol):

@@ -6,7 +6,8 @@ from uuid import UUID
 from msgspec import Struct
 from sqlalchemy import ARRAY, Uuid, and_, bindparam, func, select
 
-from core.db.reads import Read, Row, mine
+from core.db.reads import Read, mine
+from core.db.statements import Row
 from core.errors import NotFound
 from core.identity.models import Membership, User
 from core.identity.organization_models import Team

@@ -1,21 +1,62 @@
-"""Claiming jobs. Those that come in while a look is under way are claimed together with the next one: a worker that
-runs many small jobs at a time takes them by the handful, in one statement and one commit."""
+"""A worker's claims: jobs are taken, kept and done by the handful, in one statement that is its own transaction.
+
+A statement for many jobs never waits for a row: two of them could wait for each other. What is locked is left out:
+whoever takes or keeps a job looks again in any case, and a job that could not be done in company is done alone.
+"""
 
 import asyncio
-from collections.abc import Iterable
-from typing import Any, cast
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NamedTuple, cast
 from uuid import UUID, uuid4
 
+import structlog
 from msgspec import Struct
-from sqlalchemy import ARRAY, Float, Table, Uuid, bindparam, column, func, literal, or_, select, update
+from sqlalchemy import (
+    ARRAY,
+    CTE,
+    ColumnElement,
+    Float,
+    Table,
+    Update,
+    Uuid,
+    bindparam,
+    column,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.sql.selectable import LateralFromClause
 
 from core.db.database import Database
+from core.db.statements import Statement
+from core.tasks.handfuls import Handfuls
 from core.tasks.holding import is_closed
 from core.tasks.models import OutboxJob
 from core.tasks.registry import TaskRegistry
 
+log = structlog.get_logger()
+
 SECOND = func.make_interval(0, 0, 0, 0, 0, 0, 1)
 """An interval; times a number it is that many seconds."""
+BEATS = 3
+"""In the time of a lease. Two may be missed."""
+
+
+class JobKey(NamedTuple):
+    organization_id: UUID
+    id: UUID
+
+
+class Claim(NamedTuple):
+    """One run's hold of a job."""
+
+    organization_id: UUID
+    id: UUID
+    lease: UUID
 
 
 class ClaimedJob(Struct, frozen=True, kw_only=True):
@@ -35,91 +76,142 @@ class ClaimedJob(Struct, frozen=True, kw_only=True):
     is_closed: bool
     """Whether the organization is."""
 
+    @property
+    def claim(self) -> Claim:
+        return Claim(self.organization_id, self.id, self.lease)
+
 
 class Claims:
-    """One worker's claims."""
+    """One worker's claims. Those that it holds are kept alive until it lets them go."""
 
     def __init__(self, database: Database, registry: TaskRegistry, *, lease_seconds: float) -> None:
         self._database = database
         self._lease_seconds = lease_seconds
-        self._statement = _statement(registry.actors)
-        self._waiting: list[tuple[UUID, UUID, asyncio.Future[ClaimedJob | None]]] = []
-        self._looking: asyncio.Task[None] | None = None
+        self._statement = claim_statement(registry.actors)
+        self._taking = Handfuls(self._take)
+        self._finishing = Handfuls(self._finish)
+        self._held: set[Claim] = set()
+        self._next_beat: asyncio.TimerHandle | None = None
+        self._beat: asyncio.Task[None] | None = None
 
     async def take(self, organization_id: UUID, job_id: UUID) -> ClaimedJob | None:
         """The job, under a lease of its own; None where it is done, or waits, or somebody else has it.
 
         It stays due beneath the lease, so that one whose worker dies is sent again at the lease's end.
         """
-        future = asyncio.get_running_loop().create_future()
-        self._waiting.append((organization_id, job_id, future))
-        if self._looking is None:
-            self._looking = asyncio.create_task(self._look())
-        return await future
+        job = await self._taking.ask(JobKey(organization_id, job_id))
+        if job is not None:  # one whose taker was cancelled meanwhile is left to the lease's end
+            self._held.add(job.claim)
+            self._beat_later()
+        return job
 
-    async def _look(self) -> None:
-        try:
-            while self._waiting:
-                asked, self._waiting = self._waiting, []
-                try:
-                    found = await self._claim({(organization_id, job_id) for organization_id, job_id, _ in asked})
-                except Exception as error:
-                    for *_, future in asked:
-                        if not future.done():
-                            future.set_exception(error)
-                    continue
-                for organization_id, job_id, future in asked:
-                    if not future.done():  # one that was cancelled meanwhile leaves its job to the lease's end
-                        future.set_result(found.pop((organization_id, job_id), None))
-        finally:
-            self._looking = None
+    def let_go(self, job: ClaimedJob) -> None:
+        self._held.discard(job.claim)
 
-    async def _claim(self, keys: set[tuple[UUID, UUID]]) -> dict[tuple[UUID, UUID], ClaimedJob]:
+    async def finish(self, job: ClaimedJob) -> bool:
+        """Mark the job as done, where it leaves nothing to commit. False where it couldn't be, as its row is locked or
+        the lease is another's."""
+        return await self._finishing.ask(job.claim) is not None
+
+    async def _take(self, keys: Sequence[JobKey]) -> dict[JobKey, ClaimedJob]:
         lease = uuid4()
-        organizations, ids = zip(*keys, strict=True)
-        values = {
-            "organizations": list(organizations),
-            "ids": list(ids),
-            "claim": lease,
-            "lease_seconds": self._lease_seconds,
-        }
-        async with self._database.system() as system:
-            rows = (await system.execute(self._statement, values)).mappings().all()
-        return {(row["organization_id"], row["id"]): ClaimedJob(lease=lease, **row) for row in rows}
+        rows = await self._database.as_system(
+            self._statement, **_columns(JobKey._fields, keys), claim=lease, lease_seconds=self._lease_seconds
+        )
+        jobs = (ClaimedJob(lease=lease, **{name: row[name] for name in _TOLD}) for row in rows)
+        return {JobKey(job.organization_id, job.id): job for job in jobs}
+
+    async def _finish(self, claims: Sequence[Claim]) -> dict[Claim, bool]:
+        rows = await self._database.as_system(_FINISH, **_columns(Claim._fields, claims))
+        return {Claim(*row): True for row in rows}
+
+    def _beat_later(self) -> None:
+        if self._next_beat is None:
+            loop = asyncio.get_running_loop()
+            self._next_beat = loop.call_later(self._lease_seconds / BEATS, self._begin_beat)
+
+    def _begin_beat(self) -> None:
+        self._next_beat = None
+        if self._held:
+            self._beat = asyncio.create_task(self._keep(list(self._held)))
+            self._beat_later()
+
+    async def _keep(self, claims: Sequence[Claim]) -> None:
+        try:
+            await self._database.as_system(_KEEP, **_columns(Claim._fields, claims), lease_seconds=self._lease_seconds)
+        except Exception as error:  # the next beat may get through; the lease decides in the end
+            log.warning("job.heartbeat_missed", jobs=len(claims), error=str(error))
 
 
-def _statement(actors: Iterable[str]) -> Any:
+def _columns(names: Sequence[str], rows: Sequence[tuple[UUID, ...]]) -> dict[str, list[UUID]]:
+    return {f"{name}s": list(values) for name, values in zip(names, zip(*rows, strict=True), strict=True)}
+
+
+_JOBS = cast("Table", OutboxJob.__table__)
+
+
+type Conditions = Callable[[LateralFromClause], Sequence[ColumnElement[bool]]]
+
+
+def _free(names: Sequence[str], conditions: Conditions = lambda _: ()) -> CTE:
+    """The jobs of these keys that are as the conditions say, locked; without those that somebody else has locked.
+
+    Each is looked up by its key alone, and judged after that: what the planner knows of a queue is always old, and it
+    would rather read all that is due.
+    """
+    arrays = (bindparam(f"{name}s", type_=ARRAY(Uuid)) for name in names)
+    wanted = func.unnest(*arrays).table_valued(*(column(name, Uuid) for name in names)).render_derived("wanted")
+    by_key = (_JOBS.c[name] == wanted.c[name] for name in JobKey._fields)
+    job = select(_JOBS).where(*by_key).limit(literal_column("1")).with_for_update(skip_locked=True).lateral("job")
+    own = (job.c[name] == wanted.c[name] for name in names)
+    return (
+        select(*(wanted.c[name] for name in names))
+        .select_from(wanted.join(job, true()))
+        .where(*own, job.c.done_at.is_(None), *conditions(job))
+        .cte("free")
+    )
+
+
+_UNHURRIED = func.set_config("synchronous_commit", "off", True).label("unhurried")
+"""The commit doesn't wait for the disk: a claim that PostgreSQL loses in a crash is as good as never made, and its
+run finds that out at its own commit."""
+
+
+def _change(free: CTE, **values: Any) -> Update:
+    of_those = (_JOBS.c.organization_id == free.c.organization_id, _JOBS.c.id == free.c.id)
+    return update(_JOBS).where(*of_those).values(values)
+
+
+_ENDS = func.now() + SECOND * bindparam("lease_seconds", type_=Float())
+_KEEP = Statement(_change(_free(Claim._fields), leased_until=_ENDS).returning(_UNHURRIED))
+_DONE = _free(Claim._fields)
+_FINISH = Statement(
+    _change(_DONE, done_at=func.now(), leased_until=None, lease=None, last_error=None).returning(*_DONE.c)
+)
+_TOLD = tuple(name for name in ClaimedJob.__struct_fields__ if name != "lease")
+
+
+def claim_statement(actors: Collection[str]) -> Statement:
     """One that waits for its next attempt has not been sent since the last: a delivery left over from before is no
     reason to lose patience."""
-    jobs = cast("Table", OutboxJob.__table__)
-    asked = func.unnest(bindparam("organizations", type_=ARRAY(Uuid)), bindparam("ids", type_=ARRAY(Uuid)))
-    wanted = asked.table_valued(column("organization_id", Uuid), column("id", Uuid)).render_derived("wanted")
-    free = or_(jobs.c.leased_until.is_(None), jobs.c.leased_until < func.now())
-    called = or_(jobs.c.sends > 0, jobs.c.not_before <= func.now())
-    locked = (
-        select(jobs.c.organization_id, jobs.c.id)
-        .join(wanted, (jobs.c.organization_id == wanted.c.organization_id) & (jobs.c.id == wanted.c.id))
-        .where(
-            jobs.c.done_at.is_(None),
-            jobs.c.parked_at.is_(None),
-            jobs.c.held_at.is_(None),
-            jobs.c.actor.in_([literal(actor) for actor in actors]),
-            free,
-            called,
+
+    def is_ready(job: LateralFromClause) -> Sequence[ColumnElement[bool]]:
+        return (
+            job.c.parked_at.is_(None),
+            job.c.held_at.is_(None),
+            job.c.actor.in_([literal(actor) for actor in actors]),
+            or_(job.c.leased_until.is_(None), job.c.leased_until < func.now()),
+            or_(job.c.sends > 0, job.c.not_before <= func.now()),
         )
-        .with_for_update(skip_locked=True, of=jobs)
-        .cte("locked")
+
+    free = _free(JobKey._fields, is_ready)
+    taken = _change(
+        free,
+        lease=bindparam("claim", type_=Uuid()),
+        leased_until=_ENDS,
+        attempts=_JOBS.c.attempts + 1,
+        sends=0,
+        not_before=func.now(),
     )
-    names = ("organization_id", "id", "actor", "arguments", "user_id", "correlation_id", "origin", "attempts")
-    return (
-        update(jobs)
-        .where(jobs.c.organization_id == locked.c.organization_id, jobs.c.id == locked.c.id)
-        .values(
-            lease=bindparam("claim", type_=Uuid()),
-            leased_until=func.now() + SECOND * bindparam("lease_seconds", type_=Float()),
-            attempts=jobs.c.attempts + 1,
-            sends=0,
-            not_before=func.now(),
-        )
-        .returning(*(jobs.c[name] for name in names), is_closed(OutboxJob.organization_id).label("is_closed"))
-    )
+    closed = is_closed(OutboxJob.organization_id).label("is_closed")
+    return Statement(taken.returning(*(_JOBS.c[name] for name in _TOLD if name in _JOBS.c), closed, _UNHURRIED))

@@ -16,7 +16,8 @@ from structlog.typing import FilteringBoundLogger
 from core import clock
 from core.db.database import Database, TenantSession
 from core.db.pages import DEFAULT_LIMIT, CursorSigner, ListQuery
-from core.db.reads import TENANT, Read, ReadLane, Row
+from core.db.reads import TENANT, Read, ReadLane
+from core.db.statements import Row
 from core.db.tenancy import Acting, TenantContext
 from core.ids import new_id
 from core.principal import Principal

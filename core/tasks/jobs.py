@@ -5,9 +5,7 @@ row holds. Every commit of the run checks that the lease is still its own, so th
 comes back can't write twice.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID
@@ -72,7 +70,7 @@ class _Origin(Struct, frozen=True):
 class JobCtx(Ctx):
     """A `Ctx` whose commits carry the job's lease."""
 
-    def __init__(self, *, job: ClaimedJob, lease_seconds: float, **kwargs: Any) -> None:
+    def __init__(self, *, job: ClaimedJob, claims: Claims, lease_seconds: float, **kwargs: Any) -> None:
         origin = msgspec.convert(job.origin, _Origin)
         principal = Principal(
             kind=PrincipalKind.JOB,
@@ -90,6 +88,7 @@ class JobCtx(Ctx):
             **kwargs,
         )
         self._job = job
+        self._claims = claims
         self._lease_seconds = lease_seconds
 
     async def checkpoint(self) -> None:
@@ -99,8 +98,16 @@ class JobCtx(Ctx):
             raise JobHeld(str(self._job.id))
 
     async def finish(self) -> None:
+        """Commit the rest of what the job did together with its "done"; with nothing to commit, in company."""
+        if not self._is_at_work and await self._claims.finish(self._job):
+            return
         await self._guard(_DONE)
         await self.db.commit()
+
+    @property
+    def _is_at_work(self) -> bool:
+        """Whether there is a transaction: it has one from the first row on that is added, changed or looked for."""
+        return self._db is not None and self._db.in_transaction()
 
     async def _guard(self, statement: Any, **values: Any) -> bool:
         """Update the job's row if the lease is ours. The row lock is held until the commit that follows.
@@ -142,6 +149,12 @@ class JobRunner:
         job = await self._claims.take(organization_id, job_id)
         if job is None:
             return
+        try:
+            await self._run_if_on(job)
+        finally:
+            self._claims.let_go(job)
+
+    async def _run_if_on(self, job: ClaimedJob) -> None:
         bound = structlog.contextvars.bound_contextvars(
             correlation_id=job.correlation_id,
             organization_id=str(job.organization_id),
@@ -159,6 +172,7 @@ class JobRunner:
         actor = self._registry.actors[job.actor]
         ctx = JobCtx(
             job=job,
+            claims=self._claims,
             lease_seconds=self._lease_seconds,
             database=self._database,
             registry=self._registry,
@@ -167,11 +181,10 @@ class JobRunner:
             providers=self._providers,
         )
         try:
-            async with self._heartbeat(job):
-                arguments = msgspec.convert(job.arguments, actor.arguments)
-                with acting(ctx.acting):
-                    await actor.function(ctx, **{f: getattr(arguments, f) for f in actor.arguments.__struct_fields__})
-                await ctx.finish()
+            arguments = msgspec.convert(job.arguments, actor.arguments)
+            with acting(ctx.acting):
+                await actor.function(ctx, **{f: getattr(arguments, f) for f in actor.arguments.__struct_fields__})
+            await ctx.finish()
             log.info("job.done", attempts=job.attempts)
         except LeaseLost:
             log.warning("job.lease_lost")
@@ -212,35 +225,6 @@ class JobRunner:
     async def _put_down(self, job: ClaimedJob) -> None:
         async with self._database.system() as system:
             await system.execute(_put_down(job))
-
-    @asynccontextmanager
-    async def _heartbeat(self, job: ClaimedJob) -> AsyncGenerator[None]:
-        """Keep the lease alive while the work goes on, from a connection of its own."""
-
-        async def beat() -> None:
-            while True:
-                await asyncio.sleep(self._lease_seconds / 3)
-                try:
-                    async with self._database.system() as system:
-                        await system.execute(
-                            update(OutboxJob)
-                            .where(
-                                OutboxJob.organization_id == job.organization_id,
-                                OutboxJob.id == job.id,
-                                OutboxJob.lease == job.lease,
-                            )
-                            .values(leased_until=func.now() + timedelta(seconds=self._lease_seconds))
-                        )
-                except Exception as error:  # the next beat may get through; the lease decides in the end
-                    log.warning("job.heartbeat_missed", error=str(error))
-
-        task = asyncio.create_task(beat())
-        try:
-            yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def _give_back(self, job: ClaimedJob, error: Exception) -> None:
         """Have the job tried again later, or park it where it has failed often enough."""

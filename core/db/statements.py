@@ -1,0 +1,58 @@
+"""SQL compiled once, so that running it costs what the driver costs and no more.
+
+A statement is a module constant, or what a cached function of the shape returns. It is compiled when it first runs,
+so that importing a module costs nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import asyncpg
+from msgspec import Struct
+from sqlalchemy import ClauseElement, Executable
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.sql.compiler import SQLCompiler
+
+type Row = asyncpg.Record
+
+_DIALECT = PGDialect_asyncpg()
+
+
+class Compiled(Struct, frozen=True):
+    sql: str
+    names: Sequence[str]
+    defaults: Mapping[str, Any]
+
+
+class Statement:
+    """The SQL, and the order of its parameters. Values are bound each time, as the driver takes them: JSON as text."""
+
+    __slots__ = ("_compiled", "_statement")
+
+    def __init__(self, statement: Executable) -> None:
+        self._statement = statement
+        self._compiled: Compiled | None = None
+
+    def _compile(self) -> Compiled:
+        made = cast("SQLCompiler", cast("ClauseElement", self._statement).compile(dialect=_DIALECT))
+        return Compiled(str(made), made.positiontup or (), made.params)
+
+    @property
+    def compiled(self) -> Compiled:
+        if self._compiled is None:
+            self._compiled = self._compile()
+        return self._compiled
+
+    @property
+    def sql(self) -> str:
+        return self.compiled.sql
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Of the parameters, in their order."""
+        return self.compiled.names
+
+    def bound(self, values: Mapping[str, Any]) -> list[Any]:
+        """The parameters in their order; those that the statement itself sets may be left out."""
+        compiled = self.compiled
+        return [values[name] if name in values else compiled.defaults[name] for name in compiled.names]
