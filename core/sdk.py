@@ -46,7 +46,7 @@ from core.http.conditions import check_if_match, etag_of
 from core.http.field_errors import field_errors
 from core.http.outgoing import Answer, Outgoing, OutgoingFailed
 from core.http.rate_limits import limited
-from core.http.responses import IfMatch, Limit, PageCursor, json_bytes, tagged
+from core.http.responses import IfMatch, Limit, PageCursor, Tagged, json_bytes, tagged
 from core.identity.colleagues import People, Person
 from core.ids import new_id
 from core.permissions import Permission, Role
@@ -131,6 +131,7 @@ __all__ = [
     "SoftDelete",
     "Stream",
     "SubjectId",
+    "Tagged",
     "TenantModel",
     "TooLarge",
     "Unavailable",

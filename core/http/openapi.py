@@ -27,6 +27,7 @@ from core.http.idempotency import HEADER, MUTATING, takes_key
 from core.http.idempotency import PATTERN as KEY_PATTERN
 from core.http.problems import MEDIA_TYPE, Problem
 from core.http.rate_limits import class_of
+from core.http.responses import NOT_MODIFIED, Tagged
 
 type Json = dict[str, Any]
 
@@ -60,6 +61,19 @@ KEY_PARAMETER: Json = {
     "Answers are kept for 24 hours; failures are not, so a key may be tried again after one.",
     "schema": {"type": "string", "pattern": KEY_PATTERN},
 }
+KNOWN_PARAMETER: Json = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "description": "ETags of what the client has. Where that is what would be sent, the answer is a 304 without it.",
+    "schema": {"type": "string"},
+}
+ETAG: Json = {
+    "description": "Stands for what is shown: send it as If-None-Match to get it only if it changed, and as If-Match "
+    "to change it only if nobody else has.",
+    "schema": {"type": "string"},
+}
+UNCHANGED = "It is what the client has already (If-None-Match)."
 NO_KEY_TAKEN = f"Takes no `{HEADER}`."
 ALSO = "problems"
 """In a handler's `opt`: statuses that it can answer with and that its signature doesn't show."""
@@ -74,6 +88,8 @@ class Operation(Struct, frozen=True):
     body: Any
     answer: Any
     parameters: list[FieldDefinition]
+    is_tagged: bool
+    """Whether it answers with an ETag."""
 
     @property
     def types(self) -> list[Any]:
@@ -124,6 +140,7 @@ def document(app: Litestar, *, modules: frozenset[str] | None = None) -> dict[st
             for parameter in described.get("parameters", ()):
                 parameter["schema"] = _within_years(_without_null(parameter["schema"]))
             _describe_key(described, operation, method.upper())
+            _describe_tag(described, operation, method.upper())
     return _with_plain_names(raw)
 
 
@@ -145,12 +162,14 @@ def _operations(app: Litestar, modules: frozenset[str] | None) -> Iterator[Opera
             if not handler.resolve_include_in_schema() or not _is_shown(module, modules):
                 continue
             declared = handler.parsed_fn_signature.parameters
+            answered = handler.parsed_fn_signature.return_type.annotation
             expected = (*model.expected_path_params, *model.expected_query_params, *model.expected_header_params)
             yield Operation(
                 handler=handler,
                 body=declared["data"].annotation if "data" in declared else None,
-                answer=_answer_of(handler.parsed_fn_signature.return_type.annotation),
+                answer=_answer_of(answered),
                 parameters=[declared[parameter.field_name] for parameter in expected],
+                is_tagged=get_origin(answered) is Tagged,
             )
 
 
@@ -160,7 +179,7 @@ def _is_shown(module: str | None, modules: frozenset[str] | None) -> bool:
 
 def _answer_of(annotation: Any) -> Any:
     """`Response[ContactOut]` is a `ContactOut`."""
-    return get_args(annotation)[0] if get_origin(annotation) is Response else annotation
+    return get_args(annotation)[0] if get_origin(annotation) in (Response, Tagged) else annotation
 
 
 def _of_upload(kind: type) -> Json:
@@ -183,6 +202,16 @@ def _describe_key(described: Json, operation: Operation, method: str) -> None:
         described.setdefault("parameters", []).append(KEY_PARAMETER)
     elif method in MUTATING:
         described["description"] = f"{described.get('description', '')}\n\n{NO_KEY_TAKEN}".strip()
+
+
+def _describe_tag(described: Json, operation: Operation, method: str) -> None:
+    """One row has an ETag, and whoever sends it back gets the row only if it changed."""
+    if not operation.is_tagged:
+        return
+    described["responses"][str(operation.handler.status_code)].setdefault("headers", {})["ETag"] = ETAG
+    if method == "GET":
+        described.setdefault("parameters", []).append(KNOWN_PARAMETER)
+        described["responses"][str(NOT_MODIFIED)] = {"description": UNCHANGED, "headers": {"ETag": ETAG}}
 
 
 def _describe_problems(described: Json, operation: Operation, method: str) -> None:

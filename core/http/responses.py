@@ -2,11 +2,17 @@
 
 from typing import Annotated, Any, cast
 
-from litestar import Response
+from litestar import Request, Response
 from litestar.params import HeaderParameter, QueryParameter
+from litestar.response.base import ASGIResponse
+from litestar.serialization import encode_json
 
 from core.db.pages import MAX_LIMIT
-from core.http.conditions import etag_of
+from core.http.conditions import etag_of, is_known
+
+JSON = "application/json"
+NOT_MODIFIED = 304
+SHOWN = 200
 
 Limit = Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="Rows on a page")]
 PageCursor = Annotated[
@@ -21,11 +27,23 @@ PageCursor = Annotated[
 IfMatch = Annotated[str | None, HeaderParameter(name="If-Match", max_length=200, description="The ETag that was read")]
 
 
+class Tagged[T](Response[T]):
+    """One row with its ETag. A GET whose client has it already is answered 304, without it."""
+
+    def to_asgi_response(self, app: Any, request: Request[Any, Any, Any], **others: Any) -> ASGIResponse:
+        known = request.headers.getall("if-none-match", []) if request.method == "GET" else []
+        if known and self.status_code == SHOWN and is_known(known, self.headers["ETag"]):
+            return ASGIResponse(status_code=NOT_MODIFIED, headers=self.headers, cookies=self.cookies)
+        return super().to_asgi_response(app, request, **others)
+
+
 def json_bytes(body: bytes) -> Response[Any]:
     """An answer that PostgreSQL or msgspec has already put into JSON."""
-    return Response(cast("Any", body), media_type="application/json")
+    return Response(cast("Any", body), media_type=JSON)
 
 
-def tagged[T](body: T, *, version: int, status_code: int = 200) -> Response[T]:
-    """One row, with its version as ETag."""
-    return Response(body, status_code=status_code, headers={"ETag": etag_of(version)})
+def tagged[T](body: T, *, version: int, status_code: int = SHOWN) -> Tagged[T]:
+    """One row, with the ETag of its version and of all that is shown."""
+    shown = encode_json(body)
+    headers = {"ETag": etag_of(version, shown)}
+    return Tagged(cast("T", shown), status_code=status_code, headers=headers, media_type=JSON)

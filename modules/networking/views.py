@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from msgspec import Raw, Struct, convert
+from msgspec import Raw, Struct, convert, json
 
 from core.sdk import Ctx, Row
 from modules.networking.field_schemas import CUSTOM
@@ -25,10 +25,11 @@ def _shown[T: Struct](row: object, kind: type[T], **others: object) -> T:
 
 
 def contact_of(row: Row) -> ContactOut:
-    """As the list has it. The database vouches for the types, and its JSON is JSON already."""
+    """As the list has it. The database vouches for the types, and its JSON is JSON already, but for the blanks that
+    PostgreSQL writes and we don't: the same contact is the same bytes, and so has one ETag."""
     values: dict[str, Any] = dict(row.items())
     for name in ("metadata", "custom"):
-        values[name] = Raw(row[name].encode())
+        values[name] = Raw(json.format(row[name].encode(), indent=-1))
     return ContactOut(**values)
 
 

@@ -282,7 +282,7 @@ def conditional(application: Application) -> list[Operation]:
     headers = [(*place, parameter["name"]) for *place, parameter, _ in parameters(application, "header")]
     heeding = {(method, path) for method, path, name in headers if name == "If-Match"}
     found = [operation for operation in operations(application) if (operation.method, operation.template) in heeding]
-    assert {name for *_, name in headers} == {"If-Match", "Idempotency-Key"}
+    assert {name for *_, name in headers} == {"If-Match", "If-None-Match", "Idempotency-Key"}
     assert found
     return found
 

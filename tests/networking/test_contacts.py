@@ -64,7 +64,7 @@ async def test_a_contact_comes_back_as_it_was_sent(acme: Tenant) -> None:
     assert answer.json() == created
     assert {name: created[name] for name in sent} == {**sent, "email": "ada.okafor@example.com"}
     assert created["created_by"] == created["updated_by"] == str(acme.user_id)
-    assert answer.headers["etag"] == '"1"'
+    assert answer.headers["etag"].startswith('"1-')
 
 
 async def test_a_change_touches_only_what_is_sent_and_null_empties(acme: Tenant) -> None:
@@ -75,7 +75,7 @@ async def test_a_change_touches_only_what_is_sent_and_null_empties(acme: Tenant)
     changed = answer.json()
     assert (changed["company"], changed["priority"], changed["last_name"]) == (None, "high", "Okafor")
     assert changed["version"] == 2
-    assert answer.headers["etag"] == '"2"'
+    assert answer.headers["etag"].startswith('"2-')
     assert changed["updated_at"] > contact["updated_at"]
 
 

@@ -13,7 +13,7 @@ from core.admin.schemas import SuspensionIn, TenantIn, TenantOut, TenantPatch, T
 from core.db.pages import DEFAULT_LIMIT, Page
 from core.http.access import InjectedCtx as Ctx
 from core.http.access import operates
-from core.http.responses import IfMatch, Limit, PageCursor, json_bytes, tagged
+from core.http.responses import IfMatch, Limit, PageCursor, Tagged, json_bytes, tagged
 from core.identity.module_schemas import ModuleOut, ModuleSwitchIn, ModuleSwitchOut
 from core.identity.operators import PLATFORM_READ, PLATFORM_WRITE
 from core.identity.organization_schemas import DeletionOut, SlugIn
@@ -56,7 +56,7 @@ async def create_tenant(ctx: Ctx, state: State, data: JSONBody[TenantIn]) -> Ten
     guards=[operates(PLATFORM_READ)],
     opt=OPERATING,
 )
-async def get_tenant(ctx: Ctx, state: State, organization_id: FromPath[UUID]) -> Response[TenantOut]:
+async def get_tenant(ctx: Ctx, state: State, organization_id: FromPath[UUID]) -> Tagged[TenantOut]:
     found = await organizations.get_tenant(platform_of(state), organization_id)
     return tagged(found, version=found.version)
 
@@ -70,7 +70,7 @@ async def get_tenant(ctx: Ctx, state: State, organization_id: FromPath[UUID]) ->
 )
 async def update_tenant(
     ctx: Ctx, state: State, organization_id: FromPath[UUID], data: JSONBody[TenantPatch], if_match: IfMatch = None
-) -> Response[TenantOut]:
+) -> Tagged[TenantOut]:
     plan = data.subscription_plan
     changed = await organizations.change_plan(platform_of(state), organization_id, plan, if_match=if_match)
     return tagged(changed, version=changed.version)

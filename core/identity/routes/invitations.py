@@ -10,7 +10,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from core.db.pages import DEFAULT_LIMIT, Page
 from core.http.access import InjectedCtx as Ctx
 from core.http.access import requires, signed_in
-from core.http.responses import Limit, PageCursor, json_bytes, tagged
+from core.http.responses import Limit, PageCursor, Tagged, json_bytes, tagged
 from core.identity import invitations
 from core.identity.organization_schemas import (
     InvitationIn,
@@ -34,7 +34,7 @@ InvitationSort = Literal["created_at", "-created_at", "email", "-email"]
     guards=[requires(INVITATIONS_WRITE)],
     opt={"problems": (404,)},
 )
-async def invite(ctx: Ctx, state: State, data: JSONBody[InvitationIn]) -> Response[InvitationOut]:
+async def invite(ctx: Ctx, state: State, data: JSONBody[InvitationIn]) -> Tagged[InvitationOut]:
     invitation = await invitations.invite(ctx, onboarding_of(state).links, data)
     return tagged(invitations.invitation_out(invitation), version=invitation.version, status_code=201)
 
@@ -57,7 +57,7 @@ async def list_invitations(
     summary="One invitation",
     guards=[requires(INVITATIONS_READ)],
 )
-async def get_invitation(ctx: Ctx, invitation_id: FromPath[UUID]) -> Response[InvitationOut]:
+async def get_invitation(ctx: Ctx, invitation_id: FromPath[UUID]) -> Tagged[InvitationOut]:
     invitation = await invitations.find_invitation(ctx, invitation_id)
     return tagged(invitations.invitation_out(invitation), version=invitation.version)
 
@@ -69,7 +69,7 @@ async def get_invitation(ctx: Ctx, invitation_id: FromPath[UUID]) -> Response[In
     status_code=200,
     guards=[requires(INVITATIONS_WRITE)],
 )
-async def resend_invitation(ctx: Ctx, state: State, invitation_id: FromPath[UUID]) -> Response[InvitationOut]:
+async def resend_invitation(ctx: Ctx, state: State, invitation_id: FromPath[UUID]) -> Tagged[InvitationOut]:
     invitation = await invitations.resend_invitation(ctx, onboarding_of(state).links, invitation_id)
     return tagged(invitations.invitation_out(invitation), version=invitation.version)
 

@@ -9,7 +9,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from core.db.pages import DEFAULT_LIMIT, Page
 from core.http.access import InjectedCtx as Ctx
 from core.http.access import requires
-from core.http.responses import IfMatch, Limit, PageCursor, json_bytes, tagged
+from core.http.responses import IfMatch, Limit, PageCursor, Tagged, json_bytes, tagged
 from core.identity import members
 from core.identity.organization_schemas import MemberOut, MemberPatch
 from core.identity.permissions import MEMBERS_READ, MEMBERS_WRITE
@@ -34,7 +34,7 @@ async def list_members(
 
 
 @get("/{user_id:uuid}", operation_id="get_member", summary="One member", guards=[requires(MEMBERS_READ)])
-async def get_member(ctx: Ctx, user_id: FromPath[UUID]) -> Response[MemberOut]:
+async def get_member(ctx: Ctx, user_id: FromPath[UUID]) -> Tagged[MemberOut]:
     member = await members.get_member(ctx, user_id)
     return tagged(member, version=member.version)
 
@@ -47,7 +47,7 @@ async def get_member(ctx: Ctx, user_id: FromPath[UUID]) -> Response[MemberOut]:
 )
 async def update_member(
     ctx: Ctx, user_id: FromPath[UUID], data: JSONBody[MemberPatch], if_match: IfMatch = None
-) -> Response[MemberOut]:
+) -> Tagged[MemberOut]:
     member = await members.change_member(ctx, user_id, data, if_match=if_match)
     return tagged(member, version=member.version)
 

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from litestar import Response, get, put
+from litestar import get, put
 from litestar.datastructures import State
 from litestar.params import FromPath, JSONBody
 
 from core.db.pages import Page
 from core.http.access import InjectedCtx as Ctx
 from core.http.access import requires
-from core.http.responses import IfMatch, tagged
+from core.http.responses import IfMatch, Tagged, tagged
 from core.identity import modules
 from core.identity.module_schemas import ModuleDetails, ModuleOut, SettingsIn
 from core.identity.permissions import MODULES_READ, MODULES_WRITE
@@ -26,7 +26,7 @@ async def list_modules(ctx: Ctx, state: State) -> Page[ModuleOut]:
     summary="A module, with its settings and the schema to make a form of",
     guards=[requires(MODULES_READ)],
 )
-async def get_module(ctx: Ctx, state: State, name: FromPath[str]) -> Response[ModuleDetails]:
+async def get_module(ctx: Ctx, state: State, name: FromPath[str]) -> Tagged[ModuleDetails]:
     found = await modules.get_module(ctx, state.plugs, name)
     return tagged(found, version=found.row_version)
 
@@ -39,7 +39,7 @@ async def get_module(ctx: Ctx, state: State, name: FromPath[str]) -> Response[Mo
 )
 async def change_module_settings(
     ctx: Ctx, state: State, name: FromPath[str], data: JSONBody[SettingsIn], if_match: IfMatch = None
-) -> Response[ModuleDetails]:
+) -> Tagged[ModuleDetails]:
     await modules.change_settings(ctx, state.plugs, state.switchboard, name, data.settings, if_match=if_match)
     found = await modules.get_module(ctx, state.plugs, name)
     return tagged(found, version=found.row_version)

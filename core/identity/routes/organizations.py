@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from litestar import Request, Response, get, patch, post
+from litestar import Request, get, patch, post
 from litestar.datastructures import State
 from litestar.params import JSONBody
 
@@ -10,7 +10,7 @@ from core.db.pages import Page
 from core.http.access import IMPERSONATED, requires, signed_in
 from core.http.access import InjectedCtx as Ctx
 from core.http.authentication import WHILE_SUSPENDED
-from core.http.responses import IfMatch, tagged
+from core.http.responses import IfMatch, Tagged, tagged
 from core.identity import members, organizations, people
 from core.identity.organization_schemas import (
     DeletionOut,
@@ -37,7 +37,7 @@ from core.identity.routes.sessions import user_id_of
     guards=[signed_in],
     opt={IMPERSONATED: True},
 )
-async def get_profile(ctx: Ctx, state: State) -> Response[ProfileOut]:
+async def get_profile(ctx: Ctx, state: State) -> Tagged[ProfileOut]:
     profile = await people.get_profile(onboarding_of(state).database, user_id_of(ctx))
     return tagged(profile, version=profile.version)
 
@@ -45,7 +45,7 @@ async def get_profile(ctx: Ctx, state: State) -> Response[ProfileOut]:
 @patch("/profile", operation_id="update_profile", summary="Change one's own profile", guards=[signed_in])
 async def update_profile(
     ctx: Ctx, state: State, data: JSONBody[ProfilePatch], if_match: IfMatch = None
-) -> Response[ProfileOut]:
+) -> Tagged[ProfileOut]:
     database = onboarding_of(state).database
     profile = await people.update_profile(database, user_id_of(ctx), data, if_match=if_match)
     return tagged(profile, version=profile.version)
@@ -96,7 +96,7 @@ async def create_organization(ctx: Ctx, state: State, data: JSONBody[Organizatio
 
 
 @get("/current", operation_id="get_organization", summary="This organization", guards=[requires(ORGANIZATION_READ)])
-async def get_organization(ctx: Ctx) -> Response[OrganizationDetails]:
+async def get_organization(ctx: Ctx) -> Tagged[OrganizationDetails]:
     organization = await organizations.get_organization(ctx)
     return tagged(organizations.organization_out(organization), version=organization.version)
 
@@ -109,7 +109,7 @@ async def get_organization(ctx: Ctx) -> Response[OrganizationDetails]:
 )
 async def update_organization(
     ctx: Ctx, data: JSONBody[OrganizationPatch], if_match: IfMatch = None
-) -> Response[OrganizationDetails]:
+) -> Tagged[OrganizationDetails]:
     organization = await organizations.update_organization(ctx, data, if_match=if_match)
     return tagged(organizations.organization_out(organization), version=organization.version)
 

@@ -10,7 +10,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from core.db.pages import DEFAULT_LIMIT, Page
 from core.http.access import InjectedCtx as Ctx
 from core.http.access import requires
-from core.http.responses import IfMatch, Limit, PageCursor, json_bytes, tagged
+from core.http.responses import IfMatch, Limit, PageCursor, Tagged, json_bytes, tagged
 from core.identity import roles
 from core.identity.organization_models import CustomRole
 from core.identity.organization_schemas import GrantIn, GrantOut, PermissionOut, RoleIn, RoleOut, RolePatch
@@ -33,7 +33,7 @@ async def list_permissions(ctx: Ctx, state: State) -> Page[PermissionOut]:
 
 
 @post("/", operation_id="create_role", summary="Make a role", guards=[requires(ROLES_WRITE)])
-async def create_role(ctx: Ctx, data: JSONBody[RoleIn]) -> Response[RoleOut]:
+async def create_role(ctx: Ctx, data: JSONBody[RoleIn]) -> Tagged[RoleOut]:
     role = await roles.create_role(ctx, data)
     return tagged(roles.role_out(role), version=role.version, status_code=201)
 
@@ -51,7 +51,7 @@ async def list_roles(
 
 
 @get("/{role_id:uuid}", operation_id="get_role", summary="One role", guards=[requires(ROLES_READ)])
-async def get_role(ctx: Ctx, role_id: FromPath[UUID]) -> Response[RoleOut]:
+async def get_role(ctx: Ctx, role_id: FromPath[UUID]) -> Tagged[RoleOut]:
     role = await find_living(ctx, CustomRole, role_id)
     return tagged(roles.role_out(role), version=role.version)
 
@@ -59,7 +59,7 @@ async def get_role(ctx: Ctx, role_id: FromPath[UUID]) -> Response[RoleOut]:
 @patch("/{role_id:uuid}", operation_id="update_role", summary="Change a role", guards=[requires(ROLES_WRITE)])
 async def update_role(
     ctx: Ctx, role_id: FromPath[UUID], data: JSONBody[RolePatch], if_match: IfMatch = None
-) -> Response[RoleOut]:
+) -> Tagged[RoleOut]:
     role = await roles.update_role(ctx, role_id, data, if_match=if_match)
     return tagged(roles.role_out(role), version=role.version)
 
@@ -76,7 +76,7 @@ async def delete_role(ctx: Ctx, role_id: FromPath[UUID], if_match: IfMatch = Non
     status_code=200,
     guards=[requires(ROLES_WRITE)],
 )
-async def restore_role(ctx: Ctx, role_id: FromPath[UUID]) -> Response[RoleOut]:
+async def restore_role(ctx: Ctx, role_id: FromPath[UUID]) -> Tagged[RoleOut]:
     role = await roles.restore_role(ctx, role_id)
     return tagged(roles.role_out(role), version=role.version)
 

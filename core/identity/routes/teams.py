@@ -9,7 +9,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from core.db.pages import DEFAULT_LIMIT, Page
 from core.http.access import InjectedCtx as Ctx
 from core.http.access import requires
-from core.http.responses import IfMatch, Limit, PageCursor, json_bytes, tagged
+from core.http.responses import IfMatch, Limit, PageCursor, Tagged, json_bytes, tagged
 from core.identity import teams
 from core.identity.organization_models import Team
 from core.identity.organization_schemas import TeamIn, TeamMemberOut, TeamOut, TeamPatch
@@ -22,7 +22,7 @@ THIS_TEAM = requires(TEAMS_WRITE, team="team_id")
 
 
 @post("/", operation_id="create_team", summary="Make a team", guards=[requires(TEAMS_WRITE)])
-async def create_team(ctx: Ctx, data: JSONBody[TeamIn]) -> Response[TeamOut]:
+async def create_team(ctx: Ctx, data: JSONBody[TeamIn]) -> Tagged[TeamOut]:
     team = await teams.create_team(ctx, data)
     return tagged(teams.team_out(team), version=team.version, status_code=201)
 
@@ -40,7 +40,7 @@ async def list_teams(
 
 
 @get("/{team_id:uuid}", operation_id="get_team", summary="One team", guards=[requires(TEAMS_READ)])
-async def get_team(ctx: Ctx, team_id: FromPath[UUID]) -> Response[TeamOut]:
+async def get_team(ctx: Ctx, team_id: FromPath[UUID]) -> Tagged[TeamOut]:
     team = await find_living(ctx, Team, team_id)
     return tagged(teams.team_out(team), version=team.version)
 
@@ -48,7 +48,7 @@ async def get_team(ctx: Ctx, team_id: FromPath[UUID]) -> Response[TeamOut]:
 @patch("/{team_id:uuid}", operation_id="update_team", summary="Change a team", guards=[THIS_TEAM])
 async def update_team(
     ctx: Ctx, team_id: FromPath[UUID], data: JSONBody[TeamPatch], if_match: IfMatch = None
-) -> Response[TeamOut]:
+) -> Tagged[TeamOut]:
     team = await teams.update_team(ctx, team_id, data, if_match=if_match)
     return tagged(teams.team_out(team), version=team.version)
 
@@ -65,7 +65,7 @@ async def delete_team(ctx: Ctx, team_id: FromPath[UUID], if_match: IfMatch = Non
     status_code=200,
     guards=[requires(TEAMS_WRITE)],
 )
-async def restore_team(ctx: Ctx, team_id: FromPath[UUID]) -> Response[TeamOut]:
+async def restore_team(ctx: Ctx, team_id: FromPath[UUID]) -> Tagged[TeamOut]:
     team = await restore_row(ctx, Team, team_id)
     return tagged(teams.team_out(team), version=team.version)
 

@@ -14,6 +14,7 @@ from core.sdk import (
     PageCursor,
     People,
     Response,
+    Tagged,
     delete,
     get,
     json_bytes,
@@ -40,7 +41,7 @@ ShownState = Literal["pending", "connected", "declined", "cancelled", "removed"]
     status_code=200,
     guards=[requires(CONNECT)],
 )
-async def request_connection(ctx: Ctx, data: JSONBody[ConnectionIn]) -> Response[ConnectionOut]:
+async def request_connection(ctx: Ctx, data: JSONBody[ConnectionIn]) -> Tagged[ConnectionOut]:
     return await _shown(ctx, await connections.request_connection(ctx, data))
 
 
@@ -67,7 +68,7 @@ async def list_connections(
     summary="One connection",
     guards=[requires(READ)],
 )
-async def get_connection(ctx: Ctx, connection_id: FromPath[UUID]) -> Response[ConnectionOut]:
+async def get_connection(ctx: Ctx, connection_id: FromPath[UUID]) -> Tagged[ConnectionOut]:
     return await _shown(ctx, await connections.find_connection(ctx, connection_id))
 
 
@@ -78,7 +79,7 @@ async def get_connection(ctx: Ctx, connection_id: FromPath[UUID]) -> Response[Co
     status_code=200,
     guards=[requires(CONNECT)],
 )
-async def accept_connection(ctx: Ctx, connection_id: FromPath[UUID]) -> Response[ConnectionOut]:
+async def accept_connection(ctx: Ctx, connection_id: FromPath[UUID]) -> Tagged[ConnectionOut]:
     return await _shown(ctx, await connections.accept(ctx, connection_id))
 
 
@@ -89,7 +90,7 @@ async def accept_connection(ctx: Ctx, connection_id: FromPath[UUID]) -> Response
     status_code=200,
     guards=[requires(CONNECT)],
 )
-async def decline_connection(ctx: Ctx, connection_id: FromPath[UUID]) -> Response[ConnectionOut]:
+async def decline_connection(ctx: Ctx, connection_id: FromPath[UUID]) -> Tagged[ConnectionOut]:
     return await _shown(ctx, await connections.decline(ctx, connection_id))
 
 
@@ -100,7 +101,7 @@ async def decline_connection(ctx: Ctx, connection_id: FromPath[UUID]) -> Respons
     status_code=200,
     guards=[requires(CONNECT)],
 )
-async def cancel_connection(ctx: Ctx, connection_id: FromPath[UUID]) -> Response[ConnectionOut]:
+async def cancel_connection(ctx: Ctx, connection_id: FromPath[UUID]) -> Tagged[ConnectionOut]:
     return await _shown(ctx, await connections.cancel(ctx, connection_id))
 
 
@@ -167,7 +168,7 @@ async def list_mutual_connections(
     return json_bytes(await with_names(ctx, page))
 
 
-async def _shown(ctx: Ctx, connection: Connection) -> Response[ConnectionOut]:
+async def _shown(ctx: Ctx, connection: Connection) -> Tagged[ConnectionOut]:
     return tagged(await connections.connection_out(ctx, connection), version=connection.version)
 
 

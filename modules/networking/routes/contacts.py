@@ -18,6 +18,7 @@ from core.sdk import (
     QueryParameter,
     Response,
     Stream,
+    Tagged,
     delete,
     get,
     json_bytes,
@@ -78,7 +79,7 @@ InteractionSort = Literal["interaction_date", "-interaction_date", "created_at",
 @post("/contacts", operation_id="create_contact", summary="Add a contact", guards=[requires(WRITE)])
 async def create_contact(
     ctx: Ctx, data: JSONBody[ContactIn], allow_duplicate: AllowDuplicate = False
-) -> Response[ContactOut]:
+) -> Tagged[ContactOut]:
     contact = await contacts.create_contact(ctx, data, allow_duplicate=allow_duplicate)
     shown = await contact_out(ctx, contact) if data.tags else untagged_out(contact)
     return tagged(shown, version=contact.version, status_code=201)
@@ -165,7 +166,7 @@ async def export_contacts_csv(
 
 
 @get("/contacts/{contact_id:uuid}", operation_id="get_contact", summary="One contact", guards=[requires(READ)])
-async def get_contact(ctx: Ctx, contact_id: FromPath[UUID]) -> Response[ContactOut]:
+async def get_contact(ctx: Ctx, contact_id: FromPath[UUID]) -> Tagged[ContactOut]:
     """The id of a contact that was merged answers with the one that it was merged into; Content-Location says so."""
     if (row := await ctx.row(CONTACTS, contact_id, viewer=viewer_of(ctx))) is not None:
         return tagged(contact_of(row), version=row["version"])
@@ -184,7 +185,7 @@ async def update_contact(
     data: JSONBody[ContactPatch],
     if_match: IfMatch = None,
     allow_duplicate: AllowDuplicate = False,
-) -> Response[ContactOut]:
+) -> Tagged[ContactOut]:
     contact = await contacts.update_contact(ctx, contact_id, data, if_match=if_match, allow_duplicate=allow_duplicate)
     return tagged(await contact_out(ctx, contact), version=contact.version)
 
@@ -203,7 +204,7 @@ async def delete_contact(ctx: Ctx, contact_id: FromPath[UUID], if_match: IfMatch
     status_code=200,
     guards=[requires(WRITE)],
 )
-async def restore_contact(ctx: Ctx, contact_id: FromPath[UUID]) -> Response[ContactOut]:
+async def restore_contact(ctx: Ctx, contact_id: FromPath[UUID]) -> Tagged[ContactOut]:
     contact = await contacts.restore_contact(ctx, contact_id)
     return tagged(await contact_out(ctx, contact), version=contact.version)
 
@@ -216,7 +217,7 @@ async def restore_contact(ctx: Ctx, contact_id: FromPath[UUID]) -> Response[Cont
 )
 async def log_interaction(
     ctx: Ctx, contact_id: FromPath[UUID], data: JSONBody[InteractionIn]
-) -> Response[InteractionOut]:
+) -> Tagged[InteractionOut]:
     interaction = await interactions.log_interaction(ctx, contact_id, data)
     return tagged(interaction_out(interaction), version=interaction.version, status_code=201)
 

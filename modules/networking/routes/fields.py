@@ -15,6 +15,7 @@ from core.sdk import (
     Page,
     PageCursor,
     Response,
+    Tagged,
     delete,
     get,
     json_bytes,
@@ -45,19 +46,19 @@ async def list_custom_fields(
 
 
 @post("/custom-fields", operation_id="create_custom_field", summary="Define a field", guards=[requires(FIELDS)])
-async def create_custom_field(ctx: Ctx, data: JSONBody[FieldIn]) -> Response[FieldOut]:
+async def create_custom_field(ctx: Ctx, data: JSONBody[FieldIn]) -> Tagged[FieldOut]:
     return _shown(await fields.create_field(ctx, data), status_code=201)
 
 
 @get(FIELD, operation_id="get_custom_field", summary="One field", guards=[requires(READ)])
-async def get_custom_field(ctx: Ctx, field_id: FromPath[UUID]) -> Response[FieldOut]:
+async def get_custom_field(ctx: Ctx, field_id: FromPath[UUID]) -> Tagged[FieldOut]:
     return _shown(await fields.find_field(ctx, field_id))
 
 
 @patch(FIELD, operation_id="update_custom_field", summary="Change or archive a field", guards=[requires(FIELDS)])
 async def update_custom_field(
     ctx: Ctx, field_id: FromPath[UUID], data: JSONBody[FieldPatch], if_match: IfMatch = None
-) -> Response[FieldOut]:
+) -> Tagged[FieldOut]:
     return _shown(await fields.update_field(ctx, field_id, data, if_match=if_match))
 
 
@@ -68,7 +69,7 @@ async def delete_custom_field(ctx: Ctx, field_id: FromPath[UUID], if_match: IfMa
     await fields.delete_field(ctx, field_id, if_match=if_match)
 
 
-def _shown(field: CustomField, *, status_code: int = 200) -> Response[FieldOut]:
+def _shown(field: CustomField, *, status_code: int = 200) -> Tagged[FieldOut]:
     return tagged(convert(field, FieldOut, from_attributes=True), version=field.version, status_code=status_code)
 
 

@@ -15,6 +15,7 @@ from core.sdk import (
     PageCursor,
     Response,
     Stream,
+    Tagged,
     get,
     json_bytes,
     limited,
@@ -66,7 +67,7 @@ async def list_imports(
 
 
 @get("/imports/{import_id:uuid}", operation_id="get_import", summary="How far an import is", guards=[requires(IMPORT)])
-async def get_import(ctx: Ctx, import_id: FromPath[UUID]) -> Response[ImportOut]:
+async def get_import(ctx: Ctx, import_id: FromPath[UUID]) -> Tagged[ImportOut]:
     job = await imports.find_import(ctx, import_id)
     return tagged(import_out(job, await imports.first_errors(ctx, import_id)), version=job.version)
 
@@ -79,7 +80,7 @@ async def get_import(ctx: Ctx, import_id: FromPath[UUID]) -> Response[ImportOut]
 )
 async def update_import(
     ctx: Ctx, import_id: FromPath[UUID], data: JSONBody[ImportPatch], if_match: IfMatch = None
-) -> Response[ImportOut]:
+) -> Tagged[ImportOut]:
     job = await imports.update_import(ctx, import_id, data, if_match=if_match)
     return tagged(import_out(job, []), version=job.version)
 
@@ -91,7 +92,7 @@ async def update_import(
     status_code=202,
     guards=[requires(IMPORT)],
 )
-async def start_import(ctx: Ctx, import_id: FromPath[UUID]) -> Response[ImportOut]:
+async def start_import(ctx: Ctx, import_id: FromPath[UUID]) -> Tagged[ImportOut]:
     job = await imports.start_import(ctx, import_id)
     ctx.enqueue(run_import, import_id=job.id, viewer=viewer_of(ctx))
     return tagged(import_out(job, []), version=job.version, status_code=202)
@@ -104,7 +105,7 @@ async def start_import(ctx: Ctx, import_id: FromPath[UUID]) -> Response[ImportOu
     status_code=202,
     guards=[requires(IMPORT)],
 )
-async def revert(ctx: Ctx, import_id: FromPath[UUID]) -> Response[ImportOut]:
+async def revert(ctx: Ctx, import_id: FromPath[UUID]) -> Tagged[ImportOut]:
     job = await imports.begin_revert(ctx, import_id)
     ctx.enqueue(revert_import, import_id=job.id)
     return tagged(import_out(job, []), version=job.version, status_code=202)

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from core.sdk import Ctx, FromPath, IfMatch, JSONBody, Response, delete, get, patch, post, requires, tagged
+from core.sdk import Ctx, FromPath, IfMatch, JSONBody, Tagged, delete, get, patch, post, requires, tagged
 from modules.networking.models import ContactInteraction
 from modules.networking.permissions import READ, WRITE
 from modules.networking.schemas import InteractionDone, InteractionOut, InteractionPatch
@@ -13,7 +13,7 @@ INTERACTION = "/interactions/{interaction_id:uuid}"
 
 
 @get(INTERACTION, operation_id="get_interaction", summary="One interaction", guards=[requires(READ)])
-async def get_interaction(ctx: Ctx, interaction_id: FromPath[UUID]) -> Response[InteractionOut]:
+async def get_interaction(ctx: Ctx, interaction_id: FromPath[UUID]) -> Tagged[InteractionOut]:
     return _shown(await agenda.find_interaction(ctx, interaction_id))
 
 
@@ -25,7 +25,7 @@ async def get_interaction(ctx: Ctx, interaction_id: FromPath[UUID]) -> Response[
 )
 async def update_interaction(
     ctx: Ctx, interaction_id: FromPath[UUID], data: JSONBody[InteractionPatch], if_match: IfMatch = None
-) -> Response[InteractionOut]:
+) -> Tagged[InteractionOut]:
     return _shown(await agenda.change_interaction(ctx, interaction_id, data, if_match=if_match))
 
 
@@ -38,7 +38,7 @@ async def update_interaction(
 )
 async def complete_interaction(
     ctx: Ctx, interaction_id: FromPath[UUID], data: JSONBody[InteractionDone], if_match: IfMatch = None
-) -> Response[InteractionOut]:
+) -> Tagged[InteractionOut]:
     return _shown(await agenda.complete(ctx, interaction_id, data, if_match=if_match))
 
 
@@ -51,7 +51,7 @@ async def complete_interaction(
 )
 async def cancel_interaction(
     ctx: Ctx, interaction_id: FromPath[UUID], if_match: IfMatch = None
-) -> Response[InteractionOut]:
+) -> Tagged[InteractionOut]:
     return _shown(await agenda.cancel(ctx, interaction_id, if_match=if_match))
 
 
@@ -67,11 +67,11 @@ async def delete_interaction(ctx: Ctx, interaction_id: FromPath[UUID], if_match:
     status_code=200,
     guards=[requires(WRITE)],
 )
-async def restore_interaction(ctx: Ctx, interaction_id: FromPath[UUID]) -> Response[InteractionOut]:
+async def restore_interaction(ctx: Ctx, interaction_id: FromPath[UUID]) -> Tagged[InteractionOut]:
     return _shown(await agenda.restore_interaction(ctx, interaction_id))
 
 
-def _shown(interaction: ContactInteraction) -> Response[InteractionOut]:
+def _shown(interaction: ContactInteraction) -> Tagged[InteractionOut]:
     return tagged(interaction_out(interaction), version=interaction.version)
 
 

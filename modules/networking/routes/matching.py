@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from core.sdk import Ctx, FromPath, IfMatch, JSONBody, QueryParameter, Response, get, put, requires, tagged
+from core.sdk import Ctx, FromPath, IfMatch, JSONBody, QueryParameter, Tagged, get, put, requires, tagged
 from modules.networking.matching_schemas import FeedbackIn, MatchingProfileIn, MatchingProfileOut, Recommendations
 from modules.networking.permissions import CONNECT, READ, WRITE
 from modules.networking.services import matching
@@ -17,7 +17,7 @@ Best = Annotated[int, QueryParameter(ge=1, le=50, description="How many at most"
     summary="What one is matched by oneself",
     guards=[requires(CONNECT)],
 )
-async def get_matching_profile(ctx: Ctx) -> Response[MatchingProfileOut]:
+async def get_matching_profile(ctx: Ctx) -> Tagged[MatchingProfileOut]:
     profile = await matching.own_profile(ctx)
     return tagged(profile, version=profile.version)
 
@@ -30,7 +30,7 @@ async def get_matching_profile(ctx: Ctx) -> Response[MatchingProfileOut]:
 )
 async def change_matching_profile(
     ctx: Ctx, data: JSONBody[MatchingProfileIn], if_match: IfMatch = None
-) -> Response[MatchingProfileOut]:
+) -> Tagged[MatchingProfileOut]:
     profile = await matching.change_profile(ctx, data, if_match=if_match)
     return tagged(profile, version=profile.version)
 

@@ -15,6 +15,7 @@ from core.sdk import (
     PageCursor,
     QueryParameter,
     Response,
+    Tagged,
     get,
     json_bytes,
     limited,
@@ -65,7 +66,7 @@ async def move_contact(
     data: JSONBody[StageMove],
     if_match: IfMatch = None,
     allow_duplicate: AllowDuplicate = False,
-) -> Response[ContactOut]:
+) -> Tagged[ContactOut]:
     """409 `stage-not-allowed` for a move that the organization doesn't make; 422 with all that is missing."""
     contact = await contacts.move_contact(ctx, contact_id, data, if_match=if_match, allow_duplicate=allow_duplicate)
     return tagged(await contact_out(ctx, contact), version=contact.version)

@@ -14,6 +14,7 @@ from core.sdk import (
     Page,
     PageCursor,
     Response,
+    Tagged,
     delete,
     get,
     json_bytes,
@@ -37,19 +38,19 @@ async def list_views(ctx: Ctx, limit: Limit = DEFAULT_LIMIT, cursor: PageCursor 
 
 
 @post("/views", operation_id="create_view", summary="Save a view of the contacts", guards=[requires(WRITE)])
-async def create_view(ctx: Ctx, data: JSONBody[ViewIn]) -> Response[ViewOut]:
+async def create_view(ctx: Ctx, data: JSONBody[ViewIn]) -> Tagged[ViewOut]:
     return _shown(await saved_views.create_view(ctx, data), status_code=201)
 
 
 @get(VIEW, operation_id="get_view", summary="One view", guards=[requires(READ)])
-async def get_view(ctx: Ctx, view_id: FromPath[UUID]) -> Response[ViewOut]:
+async def get_view(ctx: Ctx, view_id: FromPath[UUID]) -> Tagged[ViewOut]:
     return _shown(await saved_views.find_view(ctx, view_id))
 
 
 @patch(VIEW, operation_id="update_view", summary="Change or share a view", guards=[requires(WRITE)])
 async def update_view(
     ctx: Ctx, view_id: FromPath[UUID], data: JSONBody[ViewPatch], if_match: IfMatch = None
-) -> Response[ViewOut]:
+) -> Tagged[ViewOut]:
     return _shown(await saved_views.update_view(ctx, view_id, data, if_match=if_match))
 
 
@@ -58,7 +59,7 @@ async def delete_view(ctx: Ctx, view_id: FromPath[UUID], if_match: IfMatch = Non
     await saved_views.delete_view(ctx, view_id, if_match=if_match)
 
 
-def _shown(view: SavedView, *, status_code: int = 200) -> Response[ViewOut]:
+def _shown(view: SavedView, *, status_code: int = 200) -> Tagged[ViewOut]:
     return tagged(convert(view, ViewOut, from_attributes=True), version=view.version, status_code=status_code)
 
 

@@ -15,6 +15,7 @@ from core.sdk import (
     Page,
     PageCursor,
     Response,
+    Tagged,
     get,
     json_bytes,
     post,
@@ -44,7 +45,7 @@ RULES = ListQuery(
 
 
 @get("/score-rules", operation_id="get_score_rules", summary="The rules that count now", guards=[requires(READ)])
-async def get_score_rules(ctx: Ctx) -> Response[ScoreRulesOut]:
+async def get_score_rules(ctx: Ctx) -> Tagged[ScoreRulesOut]:
     rules = await scores.current_rules(ctx)
     return tagged(rules, version=rules.number)
 
@@ -55,9 +56,7 @@ async def get_score_rules(ctx: Ctx) -> Response[ScoreRulesOut]:
     summary="Make the next version of the rules, and recompute by it",
     guards=[requires(SCORE)],
 )
-async def change_score_rules(
-    ctx: Ctx, data: JSONBody[ScoreRulesIn], if_match: IfMatch = None
-) -> Response[ScoreRulesOut]:
+async def change_score_rules(ctx: Ctx, data: JSONBody[ScoreRulesIn], if_match: IfMatch = None) -> Tagged[ScoreRulesOut]:
     rules = await scores.change_rules(ctx, data, if_match=if_match)
     await start_run(ctx)
     return tagged(rules, version=rules.number)
@@ -82,7 +81,7 @@ async def list_score_rules(
     status_code=200,
     guards=[requires(SCORE)],
 )
-async def restore_score_rules(ctx: Ctx, rules_id: FromPath[UUID]) -> Response[ScoreRulesOut]:
+async def restore_score_rules(ctx: Ctx, rules_id: FromPath[UUID]) -> Tagged[ScoreRulesOut]:
     earlier = scores.rules_out(await scores.find_rules(ctx, rules_id))
     rules = await scores.change_rules(ctx, earlier.rules, if_match=None)
     await start_run(ctx)

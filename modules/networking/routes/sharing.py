@@ -4,7 +4,7 @@ from uuid import UUID
 
 from msgspec import convert
 
-from core.sdk import Ctx, FromPath, IfMatch, JSONBody, Response, delete, get, put, requires, tagged
+from core.sdk import Ctx, FromPath, IfMatch, JSONBody, Tagged, delete, get, put, requires, tagged
 from modules.networking.permissions import READ, WRITE
 from modules.networking.schemas import ContactOut
 from modules.networking.services import sharing
@@ -24,7 +24,7 @@ MEMBER, TEAM = f"{SHARES}/members/{{user_id:uuid}}", f"{SHARES}/teams/{{team_id:
 )
 async def change_owner(
     ctx: Ctx, contact_id: FromPath[UUID], data: JSONBody[OwnerIn], if_match: IfMatch = None
-) -> Response[ContactOut]:
+) -> Tagged[ContactOut]:
     contact = await sharing.change_owner(ctx, contact_id, data.user_id, if_match=if_match)
     return tagged(await contact_out(ctx, contact), version=contact.version)
 

@@ -15,6 +15,7 @@ from core.sdk import (
     Page,
     PageCursor,
     Response,
+    Tagged,
     delete,
     get,
     json_bytes,
@@ -43,14 +44,14 @@ async def list_tags(ctx: Ctx, limit: Limit = DEFAULT_LIMIT, cursor: PageCursor =
 
 
 @post("/tags", operation_id="create_tag", summary="Add a tag", guards=[requires(WRITE)])
-async def create_tag(ctx: Ctx, data: JSONBody[TagIn]) -> Response[TagOut]:
+async def create_tag(ctx: Ctx, data: JSONBody[TagIn]) -> Tagged[TagOut]:
     return _shown(await tags.create_tag(ctx, data), status_code=201)
 
 
 @patch(TAG, operation_id="update_tag", summary="Rename or recolour a tag", guards=[requires(TAGS)])
 async def update_tag(
     ctx: Ctx, tag_id: FromPath[UUID], data: JSONBody[TagPatch], if_match: IfMatch = None
-) -> Response[TagOut]:
+) -> Tagged[TagOut]:
     return _shown(await tags.update_tag(ctx, tag_id, data, if_match=if_match))
 
 
@@ -66,7 +67,7 @@ async def delete_tag(ctx: Ctx, tag_id: FromPath[UUID], if_match: IfMatch = None)
     status_code=200,
     guards=[requires(TAGS)],
 )
-async def merge_tags(ctx: Ctx, tag_id: FromPath[UUID], data: JSONBody[TagMergeIn]) -> Response[TagOut]:
+async def merge_tags(ctx: Ctx, tag_id: FromPath[UUID], data: JSONBody[TagMergeIn]) -> Tagged[TagOut]:
     return _shown(await tags.merge_tags(ctx, tag_id, data.other_id))
 
 
@@ -81,7 +82,7 @@ async def tag_contacts(ctx: Ctx, data: JSONBody[TaggingIn]) -> TaggingOut:
     return TaggingOut(items=await tagging.tag_contacts(ctx, data))
 
 
-def _shown(tag: Tag, *, status_code: int = 200) -> Response[TagOut]:
+def _shown(tag: Tag, *, status_code: int = 200) -> Tagged[TagOut]:
     return tagged(convert(tag, TagOut, from_attributes=True), version=tag.version, status_code=status_code)
 
 
