@@ -7,10 +7,8 @@ import structlog
 from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.di import NamedDependency
-from litestar.enums import ScopeType
 from litestar.handlers import BaseRouteHandler
-from litestar.middleware import ASGIMiddleware
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPScope, Receive, Send
 from msgspec import Struct
 
 from core.db.database import Database
@@ -20,6 +18,7 @@ from core.errors import Forbidden, NotFound, Unauthenticated
 from core.http.authentication import Authenticator
 from core.http.committing import CommittingSend
 from core.http.idempotency import IdempotencyKeys
+from core.http.layers import Layer
 from core.http.rate_limits import RateLimits
 from core.permissions import Permission, authorize
 from core.principal import Principal, PrincipalKind
@@ -51,16 +50,14 @@ class Services(Struct, frozen=True, kw_only=True):
     """Have this process hear all that is announced by now."""
 
 
-class RequestContexts(ASGIMiddleware):
+class RequestContexts(Layer):
     """Gives each request of somebody who is signed in its `Ctx`, and keeps its write lane."""
-
-    scopes = (ScopeType.HTTP,)
 
     def __init__(self, *, registry: TaskRegistry, cursors: CursorSigner) -> None:
         self._registry = registry
         self._cursors = cursors
 
-    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+    async def handle(self, scope: HTTPScope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         client = scope.get("client")
         correlation_id = str(scope["state"].get("correlation_id", ""))
         stranger = Acting(address=client[0] if client else None, correlation_id=correlation_id)

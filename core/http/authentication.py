@@ -2,10 +2,9 @@
 
 from typing import Protocol
 
-from litestar.enums import ScopeType
-from litestar.middleware import ASGIMiddleware
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
+from core.http.layers import Layer
 from core.http.problems import answer_for
 from core.http.rate_limits import RateLimits, is_limited
 from core.principal import Principal
@@ -23,12 +22,10 @@ class Authenticator(Protocol):
         ...
 
 
-class Authentication(ASGIMiddleware):
+class Authentication(Layer):
     """Puts the `Principal` into `scope["user"]`, and None where nobody is signed in or the route is for everybody."""
 
-    scopes = (ScopeType.HTTP,)
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+    async def handle(self, scope: HTTPScope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         try:
             scope["user"] = await self._admitted(scope)
         except Exception as error:

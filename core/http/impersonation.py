@@ -1,11 +1,12 @@
 """Operators in somebody's place: every answer says so, and who may only look changes nothing."""
 
+from collections.abc import Awaitable
+
 import structlog
-from litestar.enums import ScopeType
-from litestar.middleware import ASGIMiddleware
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Send
 
 from core.errors import Forbidden
+from core.http.layers import Layer
 from core.http.problems import answer_for
 from core.principal import Principal
 
@@ -14,14 +15,11 @@ HEADER = b"impersonated-by"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-class InSomebodysPlace(ASGIMiddleware):
-    scopes = (ScopeType.HTTP,)
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+class InSomebodysPlace(Layer):
+    def handle(self, scope: HTTPScope, receive: Receive, send: Send, next_app: ASGIApp) -> Awaitable[None]:
         principal: Principal | None = scope["user"]
         if principal is None or principal.impersonator_id is None:
-            await next_app(scope, receive, send)
-            return
+            return next_app(scope, receive, send)
         operator = str(principal.impersonator_id)
         structlog.contextvars.bind_contextvars(impersonator_id=operator)
 
@@ -30,8 +28,7 @@ class InSomebodysPlace(ASGIMiddleware):
                 message["headers"] = [*message["headers"], (HEADER, operator.encode())]
             await send(message)
 
-        if principal.read_only and scope.get("method") not in SAFE_METHODS:
+        if principal.read_only and scope["method"] not in SAFE_METHODS:
             refusal = Forbidden("In somebody's place you may only look", code="impersonation-read-only")
-            await answer_for(refusal, scope).send(send_named)
-            return
-        await next_app(scope, receive, send_named)
+            return answer_for(refusal, scope).send(send_named)
+        return next_app(scope, receive, send_named)

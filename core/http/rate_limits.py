@@ -6,20 +6,19 @@ request too many gets a 429 that says when to come back.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, cast
 from uuid import UUID
 
-from litestar.enums import ScopeType
 from litestar.handlers import BaseRouteHandler
-from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from core.errors import TooManyRequests
 from core.http.addresses import address_of, network_of
 from core.http.gcra import Limiter, Quota, Standing, retry_after, tightest
+from core.http.layers import Layer
 from core.principal import Principal, PrincipalKind
 from core.tasks.redis_keys import RedisKeys
 
@@ -129,18 +128,16 @@ class RateLimits:
         return [(who, self._keys.of_tenant(organization_id, RATE, route_class, *parts)) for who, parts in named.items()]
 
 
-class RateLimitHeaders(ASGIMiddleware):
+class RateLimitHeaders(Layer):
     """Says in each answer how its client stands."""
 
-    scopes = (ScopeType.HTTP,)
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+    def handle(self, scope: HTTPScope, receive: Receive, send: Send, next_app: ASGIApp) -> Awaitable[None]:
         async def send_with_standing(message: Message) -> None:
             if message["type"] == "http.response.start" and (standings := scope["state"].get(RATE)):
                 message["headers"] = [*message["headers"], *_headers(standings)]
             await send(message)
 
-        await next_app(scope, receive, send_with_standing)
+        return next_app(scope, receive, send_with_standing)
 
 
 def _headers(standings: Sequence[Standing]) -> list[tuple[bytes, bytes]]:

@@ -6,6 +6,7 @@ from litestar import Request, Response
 from litestar.params import HeaderParameter, QueryParameter
 from litestar.response.base import ASGIResponse
 from litestar.serialization import encode_json
+from litestar.types import Receive, Scope, Send
 
 from core.db.pages import MAX_LIMIT
 from core.http.conditions import etag_of, is_known
@@ -13,6 +14,7 @@ from core.http.conditions import etag_of, is_known
 JSON = "application/json"
 NOT_MODIFIED = 304
 SHOWN = 200
+ADDED = ("headers", "cookies", "background")
 
 Limit = Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="Rows on a page")]
 PageCursor = Annotated[
@@ -27,7 +29,26 @@ PageCursor = Annotated[
 IfMatch = Annotated[str | None, HeaderParameter(name="If-Match", max_length=200, description="The ETag that was read")]
 
 
-class Tagged[T](Response[T]):
+class WholeJson[T](Response[T]):
+    """An answer that is JSON already, and so needs none of what Litestar does to make bytes of one."""
+
+    def to_asgi_response(self, app: Any, request: Request[Any, Any, Any], **others: Any) -> ASGIResponse:
+        """Where the handler adds more than a status (`others`), Litestar joins the two."""
+        if self.cookies or self.background or any(others.get(name) for name in ADDED):
+            return super().to_asgi_response(app, request, **others)
+        body = cast("bytes", self.content)
+        raw = [(name.lower().encode(), str(value).encode("latin-1")) for name, value in self.headers.items()]
+        raw += [(b"content-type", JSON.encode()), (b"content-length", b"%d" % len(body))]
+        status = self.status_code or others["status_code"]
+
+        async def answer(_scope: Scope, _receive: Receive, send: Send) -> None:
+            await send({"type": "http.response.start", "status": status, "headers": raw})
+            await send({"type": "http.response.body", "body": body, "more_body": False})
+
+        return cast("ASGIResponse", answer)
+
+
+class Tagged[T](WholeJson[T]):
     """One row with its ETag. A GET whose client has it already is answered 304, without it."""
 
     def to_asgi_response(self, app: Any, request: Request[Any, Any, Any], **others: Any) -> ASGIResponse:
@@ -39,7 +60,7 @@ class Tagged[T](Response[T]):
 
 def json_bytes(body: bytes) -> Response[Any]:
     """An answer that PostgreSQL or msgspec has already put into JSON."""
-    return Response(cast("Any", body), media_type=JSON)
+    return WholeJson(cast("Any", body), media_type=JSON)
 
 
 def tagged[T](body: T, *, version: int, status_code: int = SHOWN) -> Tagged[T]:

@@ -8,26 +8,23 @@ comes after the count, so that nobody is told of a failure that was none.
 
 import asyncio
 
-from litestar.enums import ScopeType
-from litestar.middleware import ASGIMiddleware
-from litestar.types import ASGIApp, HTTPReceiveMessage, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPReceiveMessage, HTTPScope, Message, Receive, Send
 
 from core.errors import TooSlow, Unavailable
+from core.http.layers import Layer
 
 SLOWEST_LINE = 4096
 """Bytes a second: a client that is slower than that, beyond the patience, is not waited for."""
 
 
-class TimeLimits(ASGIMiddleware):
+class TimeLimits(Layer):
     """Stands inside of what commits."""
-
-    scopes = (ScopeType.HTTP,)
 
     def __init__(self, *, request_seconds: float, body_seconds: float) -> None:
         self._request_seconds = request_seconds
         self._body_seconds = body_seconds
 
-    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+    async def handle(self, scope: HTTPScope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         limit = asyncio.timeout(self._request_seconds)
 
         async def send_in_time(message: Message) -> None:

@@ -51,7 +51,7 @@ class Access:
     def _account(self, scope: Scope, status: int, seconds: float) -> None:
         route = str(scope.get("path_template") or UNMATCHED)
         method = str(scope.get("method", ""))
-        self._metrics.requests.labels(method, route, str(status)).observe(seconds)
+        self._metrics.note(method, route, status, seconds)
         if status >= 500 or status == 0:
             self._metrics.failures.labels(route).inc()
         if not route.startswith(QUIET_PREFIXES):

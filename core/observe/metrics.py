@@ -1,5 +1,7 @@
 """Prometheus metrics of one process. Labels are route templates, never raw paths: their number stays bounded."""
 
+from functools import cache
+
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
@@ -18,12 +20,20 @@ class Metrics:
             registry=self.registry,
             buckets=BUCKETS,
         )
+        self._request = cache(self._labelled)
         self.failures = Counter(
             "plugs_http_failures_total",
             "Requests that ended in an error nobody foresaw.",
             ("route",),
             registry=self.registry,
         )
+
+    def _labelled(self, method: str, route: str, status: int) -> Histogram:
+        return self.requests.labels(method, route, str(status))
+
+    def note(self, method: str, route: str, status: int, seconds: float) -> None:
+        """A request that is over."""
+        self._request(method, route, status).observe(seconds)
 
     def exposition(self) -> bytes:
         return generate_latest(self.registry)

@@ -1,6 +1,6 @@
 """Rows as their response Structs."""
 
-from typing import Any
+from typing import Any, cast
 
 from msgspec import Raw, Struct, convert, json
 
@@ -29,7 +29,7 @@ def contact_of(row: Row) -> ContactOut:
     PostgreSQL writes and we don't: the same contact is the same bytes, and so has one ETag."""
     values: dict[str, Any] = dict(row.items())
     for name in ("metadata", "custom"):
-        values[name] = Raw(json.format(row[name].encode(), indent=-1))
+        values[name] = Raw(json.format(cast("str", row[name]), indent=-1))
     return ContactOut(**values)
 
 
