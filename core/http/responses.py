@@ -37,8 +37,9 @@ class WholeJson[T](Response[T]):
         if self.cookies or self.background or any(others.get(name) for name in ADDED):
             return super().to_asgi_response(app, request, **others)
         body = cast("bytes", self.content)
-        raw = [(name.lower().encode(), str(value).encode("latin-1")) for name, value in self.headers.items()]
-        raw += [(b"content-type", JSON.encode()), (b"content-length", b"%d" % len(body))]
+        headers = {"content-type": JSON, "content-length": len(body)}
+        headers |= {name.lower(): value for name, value in self.headers.items()}
+        raw = [(name.encode("latin-1"), str(value).encode("latin-1")) for name, value in headers.items()]
         status = self.status_code or others["status_code"]
 
         async def answer(_scope: Scope, _receive: Receive, send: Send) -> None:
@@ -54,7 +55,8 @@ class Tagged[T](WholeJson[T]):
     def to_asgi_response(self, app: Any, request: Request[Any, Any, Any], **others: Any) -> ASGIResponse:
         known = request.headers.getall("if-none-match", []) if request.method == "GET" else []
         if known and self.status_code == SHOWN and is_known(known, self.headers["ETag"]):
-            return ASGIResponse(status_code=NOT_MODIFIED, headers=self.headers, cookies=self.cookies)
+            same = Response(None, status_code=NOT_MODIFIED, headers=self.headers, cookies=self.cookies)
+            return same.to_asgi_response(app, request, **others)
         return super().to_asgi_response(app, request, **others)
 
 

@@ -5,12 +5,15 @@ from typing import Any
 import httpx
 import pytest
 from asking import Known, between, existing_ids, operations
+from litestar import get
+from serving import client_for, serving
 
 from core.app import Application
 from core.errors import PreconditionFailed
 from core.http.conditions import check_if_match, etag_of, is_known
 from core.http.responses import Tagged, tagged
 from core.permissions import Role
+from core.settings import Settings
 from core.testing.tenants import Tenant, make_member
 
 CONTACTS = "/api/v1/networking/contacts"
@@ -79,6 +82,36 @@ async def test_a_change_is_never_answered_as_known(acme: Tenant) -> None:
     )
 
     assert (same.status_code, same.json(), same.headers["etag"]) == (200, made.json(), made.headers["etag"])
+
+
+@get("/dressed", operation_id="dressed", response_headers={"x-of-handler": "1"})
+async def dressed() -> Tagged[dict[str, int]]:
+    answer = tagged({"a": 1}, version=1)
+    answer.set_cookie("seen", "yes")
+    answer.headers |= {"X-Own": "é", "Content-Type": "application/json; profile=x"}
+    return answer
+
+
+@get("/bare", operation_id="bare")
+async def bare() -> Tagged[dict[str, int]]:
+    answer = tagged({"a": 1}, version=1)
+    answer.headers |= {"X-Own": "é", "Content-Type": "application/json; profile=x"}
+    return answer
+
+
+async def test_an_answer_that_is_json_already_keeps_all_that_is_put_on_it(settings: Settings, acme: Tenant) -> None:
+    async with serving(settings, dressed, bare) as application, client_for(application, acme) as client:
+        for path, of_handler in (("dressed", "1"), ("bare", None)):
+            whole = await client.get(f"/api/v1/scratch/{path}")
+            same = await client.get(f"/api/v1/scratch/{path}", headers={"if-none-match": whole.headers["etag"]})
+
+            assert (whole.status_code, whole.content, same.status_code, same.content) == (200, b'{"a":1}', 304, b"")
+            assert whole.headers.get_list("content-type") == ["application/json; profile=x"]
+            assert whole.headers["content-length"] == "7"
+            for answer in (whole, same):
+                assert answer.headers["x-own"] == "é"
+                assert answer.headers.get("x-of-handler") == of_handler
+                assert ("seen=yes" in answer.headers.get("set-cookie", "")) == (path == "dressed")
 
 
 def test_an_etag_is_of_the_version_and_of_every_byte() -> None:
