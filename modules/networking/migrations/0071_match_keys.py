@@ -18,19 +18,21 @@ OMITTED = ("lead_score", "search_text")
 
 def upgrade() -> None:
     columns = ", ".join(
-        f"ADD COLUMN {name}_key text GENERATED ALWAYS AS ({FOLDED.format(name)}) STORED" for name in FIELDS
+        f"ADD COLUMN IF NOT EXISTS {name}_key text GENERATED ALWAYS AS ({FOLDED.format(name)}) STORED"
+        for name in FIELDS
     )
     op.execute(f"ALTER TABLE networking.contacts {columns}")
     op.audit_table("networking.contacts", omitted=(*OMITTED, *(f"{name}_key" for name in FIELDS)))
     with op.get_context().autocommit_block():
         for name in FIELDS:
+            # One that was killed here has left its columns, and an index that is not valid.
+            op.drop_index(f"ix_contacts_{name}_key", "contacts", schema="networking", if_exists=True)
             op.create_index(
                 f"ix_contacts_{name}_key",
                 "contacts",
                 ["organization_id", f"{name}_key"],
                 schema="networking",
                 postgresql_concurrently=True,
-                if_not_exists=True,
                 postgresql_where=f"({name}_key IS NOT NULL) AND (NOT is_deleted)",
             )
 
