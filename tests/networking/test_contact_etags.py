@@ -3,7 +3,6 @@
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
-from asking import operations
 from importing import CONTACTS, IMPORTS
 from msgspec import Struct
 from sqlalchemy import text
@@ -11,6 +10,7 @@ from sqlalchemy import text
 from core.app import Application
 from core.permissions import Role
 from core.testing.tenants import Tenant, make_member
+from tests.http.asking import operations
 
 BASE = "/api/v1/networking"
 NOTHING_SHOWN = frozenset(

@@ -5,7 +5,7 @@ import math
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -61,7 +61,7 @@ async def site(addresses: Addresses) -> AsyncGenerator[Any]:
     words = WordHashes()
     module = Module(name="wordhashes", title="Word hashes", provides={Embedder: lambda ctx: words})
     plug = Plug(module=module, package="tests", distribution="tests", version="1", directory=Path("/nowhere"))
-    async with cloned(addresses, "embeddings") as settings:
+    async with cloned(addresses, f"embeddings_{uuid4().hex[:12]}") as settings:
         runtime = runtime_on(settings, Plugs([*discover(), plug]))
         async with running(create_app(runtime)) as application:
             yield application, words, settings

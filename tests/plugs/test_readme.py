@@ -5,6 +5,7 @@ import re
 import subprocess
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -15,7 +16,7 @@ from core.testing.processes import Deployment, environment_of, free_port, run_pl
 from core.testing.stage import Addresses, clone_template, drop_database
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
-DATABASE = "plugs_readme"
+DATABASE = f"plugs_readme_{uuid4().hex[:12]}"
 EVENT = "0198c0de-0000-7000-8000-000000000001"
 
 
