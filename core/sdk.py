@@ -3,7 +3,7 @@
 from core.sdk import Ctx, Event, Module, Permission, TenantModel, actor, get, post, requires, subscribe
 """
 
-from litestar import Response, delete, get, patch, post, put
+from litestar import Response
 from litestar.datastructures import UploadFile
 from litestar.params import FromPath, FromQuery, JSONBody, MultipartBody, QueryParameter
 from litestar.response import Stream
@@ -44,6 +44,7 @@ from core.http.access import requires
 from core.http.bodies import convert_strictly
 from core.http.conditions import check_if_match, etag_of
 from core.http.field_errors import field_errors
+from core.http.handlers import delete, get, patch, post, put
 from core.http.outgoing import Answer, Outgoing, OutgoingFailed
 from core.http.rate_limits import limited
 from core.http.responses import IfMatch, Limit, PageCursor, Tagged, json_bytes, tagged

@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from litestar import Response, Router, get
+from litestar import Response, Router
 from litestar.datastructures import State
 from litestar.params import FromQuery, QueryParameter
 from litestar.response import Stream
@@ -15,6 +15,7 @@ from core.audit.verifying import Verifier
 from core.db.pages import DEFAULT_LIMIT, Page
 from core.http.access import InjectedCtx as Ctx
 from core.http.access import requires
+from core.http.handlers import get
 from core.http.responses import Limit, PageCursor, json_bytes
 from core.text import Moment
 

@@ -18,12 +18,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.models import TenantRow
 from core.db.read_pool import ReadPool
-from core.db.statements import Compiled, Row, Statement
+from core.db.statements import TENANT, Compiled, Row, Statement
 from core.db.tenancy import TenantConnection
 
 STREAM_ROWS = 500
 NO_TENANT = UUID(int=0)
-TENANT = "tenant"
 
 
 def mine(model: type[TenantRow]) -> ColumnElement[bool]:
@@ -44,10 +43,6 @@ class Read(Statement):
         if "set_config" in made.sql.lower():
             raise ValueError("a read can't change the settings of its connection, on which the tenant stands")
         return made
-
-    def arguments(self, tenant: UUID, values: dict[str, Any]) -> list[Any]:
-        values[TENANT] = tenant
-        return self.bound(values)
 
 
 class Reads(Protocol):

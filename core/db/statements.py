@@ -6,6 +6,7 @@ so that importing a module costs nothing.
 
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
+from uuid import UUID
 
 import asyncpg
 from msgspec import Struct
@@ -15,7 +16,9 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 type Row = asyncpg.Record
 
-_DIALECT = PGDialect_asyncpg()
+DIALECT = PGDialect_asyncpg()
+TENANT = "tenant"
+"""The parameter that a lane binds, and no caller."""
 
 
 class Compiled(Struct, frozen=True):
@@ -34,7 +37,7 @@ class Statement:
         self._compiled: Compiled | None = None
 
     def _compile(self) -> Compiled:
-        made = cast("SQLCompiler", cast("ClauseElement", self._statement).compile(dialect=_DIALECT))
+        made = cast("SQLCompiler", cast("ClauseElement", self._statement).compile(dialect=DIALECT))
         return Compiled(str(made), made.positiontup or (), made.params)
 
     @property
@@ -56,3 +59,8 @@ class Statement:
         """The parameters in their order; those that the statement itself sets may be left out."""
         compiled = self.compiled
         return [values[name] if name in values else compiled.defaults[name] for name in compiled.names]
+
+    def arguments(self, tenant: UUID, values: dict[str, Any]) -> list[Any]:
+        """As `bound`, in a tenant."""
+        values[TENANT] = tenant
+        return self.bound(values)

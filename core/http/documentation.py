@@ -5,7 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from litestar import MediaType, Request, Response, get
+from litestar import MediaType, Request, Response
 from litestar.datastructures import CacheControlHeader
 from litestar.params import FromPath
 from litestar.response import File
@@ -13,6 +13,7 @@ from litestar.response import File
 from core.errors import NotFound
 from core.http.access import CTX
 from core.http.authentication import KNOWS_CALLER
+from core.http.handlers import get
 from core.http.openapi import document_bytes
 from core.tasks.context import Ctx
 

@@ -60,14 +60,16 @@ def value_errors(name: str, value: Any, kind: Any) -> list[FieldError]:
 def all_representable(value: Any) -> bool:
     """Whether each moment in a decoded value can be told in UTC, which no type can demand."""
     match value:
+        case None | str() | int() | float():
+            return True
         case datetime():
             return value.year in YEARS
-        case Struct():
-            return all(all_representable(getattr(value, name)) for name in value.__struct_fields__)
         case dict():
             return all(map(all_representable, value.values()))  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
         case list():
             return all(map(all_representable, value))  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        case Struct():
+            return all(all_representable(getattr(value, name)) for name in value.__struct_fields__)
         case _:
             return True
 

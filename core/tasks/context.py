@@ -16,12 +16,11 @@ from structlog.typing import FilteringBoundLogger
 from core import clock
 from core.db.database import Database, TenantSession
 from core.db.pages import DEFAULT_LIMIT, CursorSigner, ListQuery
-from core.db.reads import TENANT, Read, ReadLane
-from core.db.statements import Row
+from core.db.reads import Read, ReadLane
+from core.db.statements import TENANT, Row
 from core.db.tenancy import Acting, TenantContext
-from core.ids import new_id
 from core.principal import Principal
-from core.tasks.models import DomainEvent, OutboxJob
+from core.tasks.outgoing import OutgoingEvent, OutgoingJob, RawJson, write_outgoing
 from core.tasks.registry import Actor, Event, TaskRegistry
 from core.toggles.catalogue import TenantModules
 
@@ -96,7 +95,7 @@ class Ctx:
     @property
     def db(self) -> TenantSession:
         if self._db is None:
-            self._db = self._database.session(self.acting)
+            self._db = self._database.session(self.acting, write_last=write_outgoing)
         return self._db
 
     @property
@@ -138,15 +137,15 @@ class Ctx:
 
     def emit(self, event: Event) -> None:
         """Record that something happened. It reaches every subscriber if, and only if, this transaction commits."""
-        payload = cast("dict[str, Any]", msgspec.to_builtins(event))
-        self.db.add(
-            DomainEvent(
-                organization_id=self.organization_id,
+        payload = msgspec.Raw(msgspec.json.encode(event))
+        self.db.write_at_commit(
+            OutgoingEvent(
                 type=event.type,
                 schema_version=event.version,
                 payload=payload,
                 user_id=self.user_id,
                 correlation_id=self.correlation_id,
+                occurred_at=clock.now(),
             )
         )
         for subscriber in self._registry.subscribers_of(event):
@@ -161,12 +160,10 @@ class Ctx:
         """
         builtins = cast("dict[str, Any]", msgspec.to_builtins(arguments))
         msgspec.convert(builtins, actor.arguments)
-        return self._add_job(actor, builtins, delay=delay)
+        return self._add_job(actor, msgspec.Raw(msgspec.json.encode(builtins)), delay=delay)
 
-    def _add_job(self, actor: Actor, arguments: dict[str, Any], *, delay: timedelta = timedelta()) -> UUID:
-        job = OutboxJob(
-            organization_id=self.organization_id,
-            id=new_id(),
+    def _add_job(self, actor: Actor, arguments: RawJson, *, delay: timedelta = timedelta()) -> UUID:
+        job = OutgoingJob(
             actor=actor.name,
             queue=actor.queue,
             arguments=arguments,
@@ -175,7 +172,7 @@ class Ctx:
             origin=origin_of(self.acting),
             not_before=clock.now() + delay,
         )
-        self.db.add(job)
+        self.db.write_at_commit(job)
         self.has_jobs = True
         return job.id
 

@@ -106,8 +106,8 @@ class JobCtx(Ctx):
 
     @property
     def _is_at_work(self) -> bool:
-        """Whether there is a transaction: it has one from the first row on that is added, changed or looked for."""
-        return self._db is not None and self._db.in_transaction()
+        """Whether there is something to commit, or rows that were looked for."""
+        return self._db is not None and self._db.is_at_work
 
     async def _guard(self, statement: Any, **values: Any) -> bool:
         """Update the job's row if the lease is ours. The row lock is held until the commit that follows.

@@ -1,6 +1,7 @@
 """What the deployment's modules are, as far as running a request or a job needs to know."""
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
@@ -58,11 +59,15 @@ class ModuleCatalogue(Struct, frozen=True, kw_only=True):
         return decode_settings(modules.settings.get(self.settings[kind], {}), kind)
 
 
+_fields = cache(msgspec.structs.fields)
+"""Each call of msgspec's own evaluates the type's annotations anew."""
+
+
 def decode_settings[S: Struct](stored: Mapping[str, Any], kind: type[S]) -> S:
     """Stored settings as today's type: what it doesn't know is left out, what it has no value for, or none that
     still fits, has its default. Changing the type can therefore not stop a module that is running."""
     kept: dict[str, Any] = {}
-    for field in msgspec.structs.fields(kind):
+    for field in _fields(kind):
         if field.encode_name not in stored:
             continue
         try:

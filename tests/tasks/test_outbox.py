@@ -6,8 +6,10 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 import structlog
+from sqlalchemy import select
 
 from core.tasks.context import Ctx
+from core.tasks.models import DomainEvent
 from core.tasks.registry import TaskRegistry, subscribe
 from core.testing.tenants import Tenant
 from tests.tasks.conftest import Bench, Counted
@@ -36,6 +38,53 @@ async def test_nothing_is_emitted_or_enqueued_by_a_transaction_that_rolls_back(b
     await ctx.close()
     assert await bench.effects() == []
     assert await bench.jobs() == []
+
+
+async def test_what_was_told_is_taken_back_even_where_no_transaction_was_begun(bench: Bench) -> None:
+    ctx = bench.ctx()
+    ctx.emit(Counted(number=1))
+
+    await ctx.rollback()
+    ctx.emit(Counted(number=2))
+    await ctx.commit()
+
+    await ctx.close()
+    assert await bench.effects() == [2]
+
+
+async def test_a_savepoint_that_is_rolled_back_takes_with_it_what_was_told_since(bench: Bench) -> None:
+    ctx = bench.ctx()
+    ctx.emit(Counted(number=1))
+    with pytest.raises(LookupError):
+        async with ctx.db.begin_nested():
+            ctx.emit(Counted(number=2))
+            ctx.enqueue(bench.counting, number=3)
+            async with ctx.db.begin_nested():
+                ctx.emit(Counted(number=4))
+            raise LookupError
+    async with ctx.db.begin_nested():
+        ctx.emit(Counted(number=5))
+
+    await ctx.commit()
+
+    await ctx.close()
+    assert await bench.effects() == [1, 5]
+    assert await bench.jobs() == []
+
+
+async def test_the_stream_has_events_in_the_order_in_which_they_were_told(bench: Bench) -> None:
+    ctx = bench.ctx()
+    for number in range(300):
+        ctx.emit(Counted(number=number))
+    ctx.enqueue(bench.counting, number=0)
+
+    await ctx.commit()
+
+    await ctx.close()
+    mine = DomainEvent.organization_id == bench.tenant.organization_id
+    async with bench.tenant.database.system() as system:
+        told = await system.scalars(select(DomainEvent.payload).where(mine).order_by(DomainEvent.sequence))
+        assert [payload["number"] for payload in told] == list(range(300))
 
 
 @pytest.mark.parametrize("arguments", [{}, {"number": "one"}, {"number": 1, "unknown": 2}])

@@ -3,7 +3,7 @@
 from typing import Any, Literal
 from uuid import UUID
 
-from litestar import Response, delete, get, post
+from litestar import Response
 from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery, JSONBody
 
@@ -13,6 +13,7 @@ from core.admin.schemas import ImpersonationIn, ImpersonationMade, Impersonation
 from core.db.pages import DEFAULT_LIMIT, Page
 from core.http.access import InjectedCtx as Ctx
 from core.http.access import operates
+from core.http.handlers import delete, get, post
 from core.http.idempotency import NO_KEY
 from core.http.openapi import ALSO
 from core.http.responses import Limit, PageCursor, json_bytes

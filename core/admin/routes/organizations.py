@@ -3,7 +3,7 @@
 from typing import Any, Literal
 from uuid import UUID
 
-from litestar import Response, delete, get, patch, post, put
+from litestar import Response
 from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery, JSONBody
 
@@ -13,6 +13,7 @@ from core.admin.schemas import SuspensionIn, TenantIn, TenantOut, TenantPatch, T
 from core.db.pages import DEFAULT_LIMIT, Page
 from core.http.access import InjectedCtx as Ctx
 from core.http.access import operates
+from core.http.handlers import delete, get, patch, post, put
 from core.http.responses import IfMatch, Limit, PageCursor, Tagged, json_bytes, tagged
 from core.identity.module_schemas import ModuleOut, ModuleSwitchIn, ModuleSwitchOut
 from core.identity.operators import PLATFORM_READ, PLATFORM_WRITE

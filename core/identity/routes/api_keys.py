@@ -3,12 +3,13 @@
 from typing import Literal
 from uuid import UUID
 
-from litestar import Response, delete, get, post
+from litestar import Response
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from core.db.pages import DEFAULT_LIMIT, Page
 from core.http.access import InjectedCtx as Ctx
 from core.http.access import requires
+from core.http.handlers import delete, get, post
 from core.http.idempotency import NO_KEY
 from core.http.responses import Limit, PageCursor, json_bytes
 from core.identity.api_keys import API_KEYS, NewKey, create_api_key, revoke_api_key, rotate_api_key

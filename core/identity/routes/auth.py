@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from litestar import Request, get, post
+from litestar import Request
 from litestar.datastructures import State
 from litestar.params import JSONBody
 
 from core.http.access import IMPERSONATED, signed_in
 from core.http.access import InjectedCtx as Ctx
 from core.http.authentication import WHILE_SUSPENDED
+from core.http.handlers import get, post
 from core.identity.origins import origin_of
 from core.identity.schemas import LoginIn, Me, RefreshIn, TokenPair
 from core.identity.service import Identity

@@ -3,13 +3,14 @@
 from typing import Literal
 from uuid import UUID
 
-from litestar import Response, delete, get, post
+from litestar import Response
 from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from core.db.pages import DEFAULT_LIMIT, Page
 from core.http.access import InjectedCtx as Ctx
 from core.http.access import requires, signed_in
+from core.http.handlers import delete, get, post
 from core.http.responses import Limit, PageCursor, Tagged, json_bytes, tagged
 from core.identity import invitations
 from core.identity.organization_schemas import (

@@ -1,8 +1,8 @@
 """The public keys by which others can check our access tokens."""
 
-from litestar import get
 from litestar.datastructures import CacheControlHeader, State
 
+from core.http.handlers import get
 from core.identity.service import Identity
 from core.identity.signing_keys import JwkSet
 

@@ -3,12 +3,13 @@
 from typing import Literal
 from uuid import UUID
 
-from litestar import Response, delete, get, patch
+from litestar import Response
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from core.db.pages import DEFAULT_LIMIT, Page
 from core.http.access import InjectedCtx as Ctx
 from core.http.access import requires
+from core.http.handlers import delete, get, patch
 from core.http.responses import IfMatch, Limit, PageCursor, Tagged, json_bytes, tagged
 from core.identity import members
 from core.identity.organization_schemas import MemberOut, MemberPatch

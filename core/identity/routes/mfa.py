@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from litestar import Request, get, post
+from litestar import Request
 from litestar.datastructures import State
 from litestar.params import JSONBody
 
 from core.http.access import InjectedCtx as Ctx
 from core.http.access import signed_in
+from core.http.handlers import get, post
 from core.http.idempotency import NO_KEY
 from core.identity.credential_schemas import (
     MfaOut,

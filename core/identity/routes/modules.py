@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from litestar import get, put
 from litestar.datastructures import State
 from litestar.params import FromPath, JSONBody
 
 from core.db.pages import Page
 from core.http.access import InjectedCtx as Ctx
 from core.http.access import requires
+from core.http.handlers import get, put
 from core.http.responses import IfMatch, Tagged, tagged
 from core.identity import modules
 from core.identity.module_schemas import ModuleDetails, ModuleOut, SettingsIn

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from litestar import Request, delete, get, post
+from litestar import Request
 from litestar.datastructures import State
 from litestar.params import FromPath, JSONBody
 from msgspec import convert
@@ -11,6 +11,7 @@ from msgspec import convert
 from core.db.pages import Page
 from core.http.access import InjectedCtx as Ctx
 from core.http.access import signed_in
+from core.http.handlers import delete, get, post
 from core.http.idempotency import NO_KEY
 from core.identity.oidc.linking import identities_of, unlink
 from core.identity.oidc.schemas import (

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from litestar import Request, post
+from litestar import Request
 from litestar.datastructures import State
 from litestar.params import JSONBody
 
 from core.http.access import InjectedCtx as Ctx
 from core.http.access import signed_in
 from core.http.authentication import WHILE_SUSPENDED
+from core.http.handlers import post
 from core.http.idempotency import NO_KEY
 from core.identity import organizations
 from core.identity.onboarding import Onboarding

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from litestar import Request, get, patch, post
+from litestar import Request
 from litestar.datastructures import State
 from litestar.params import JSONBody
 
@@ -10,6 +10,7 @@ from core.db.pages import Page
 from core.http.access import IMPERSONATED, requires, signed_in
 from core.http.access import InjectedCtx as Ctx
 from core.http.authentication import WHILE_SUSPENDED
+from core.http.handlers import get, patch, post
 from core.http.responses import IfMatch, Tagged, tagged
 from core.identity import members, organizations, people
 from core.identity.organization_schemas import (

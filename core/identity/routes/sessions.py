@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from litestar import Request, delete, get, post
+from litestar import Request
 from litestar.datastructures import State
 from litestar.params import FromPath, JSONBody
 
@@ -11,6 +11,7 @@ from core.db.pages import Page
 from core.errors import Unauthenticated
 from core.http.access import InjectedCtx as Ctx
 from core.http.access import signed_in
+from core.http.handlers import delete, get, post
 from core.identity.credential_schemas import PasswordChange, SessionOut, SessionsEnded
 from core.identity.models import Session
 from core.identity.origins import origin_of

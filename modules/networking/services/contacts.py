@@ -71,9 +71,8 @@ async def create_contact(ctx: Ctx, data: ContactIn, *, allow_duplicate: bool = F
     refuse_move(ctx, None, values)
     if not allow_duplicate:
         await refuse_duplicates(ctx, keys_of(values))
-    contact = Contact(**values, owner_id=ctx.user_id, created_by=ctx.user_id, updated_by=ctx.user_id)
-    ctx.db.add(contact)
-    await ctx.db.flush()
+    whose = {"owner_id": ctx.user_id, "created_by": ctx.user_id, "updated_by": ctx.user_id}
+    contact = await ctx.db.insert(Contact, **values, **whose)
     if data.tags:
         await set_tags(ctx, contact.id, data.tags)
     ctx.emit(ContactCreated(contact_id=contact.id))

@@ -36,9 +36,11 @@ FIND = Read(
     .where(visible(WHOSE))
     .order_by(MATCHES.c.is_deleted, MATCHES.c.contact_id)
 )
-LOCK_KEYS = select(
-    func.pg_advisory_xact_lock_shared(bindparam("everything", type_=BigInteger)),
-    func.pg_advisory_xact_lock(func.unnest(bindparam("keys", type_=ARRAY(BigInteger)))),
+LOCK_KEYS = Read(
+    select(
+        func.pg_advisory_xact_lock_shared(bindparam("everything", type_=BigInteger)),
+        func.pg_advisory_xact_lock(func.unnest(bindparam("keys", type_=ARRAY(BigInteger)))),
+    )
 )
 
 
@@ -89,7 +91,7 @@ async def refuse_duplicates(ctx: Ctx, keys: Iterable[Key], *, besides: UUID | No
     if not keys:
         return
     numbers = sorted(_number(ctx, *key) for key in keys)
-    await ctx.db.execute(LOCK_KEYS, {"everything": _number(ctx, "all"), "keys": numbers})
+    await ctx.db.rows(LOCK_KEYS, everything=_number(ctx, "all"), keys=numbers)
     matches = [match for match in await find_matches(ctx, keys) if match.contact_id != besides]
     if not matches:
         return
