@@ -123,14 +123,21 @@ class TenantConnection(_Connection):
         await super().execute(f"SET app.organization_id = {_literal(str(tenant or ''))}")
         self._is_there = True
 
-    def enter(self, context: Acting | None) -> None:
-        """The next transaction runs in this context; None means no tenant, and so no rows."""
-        self._context_sql = "" if context is None else context.as_sql()
+    def enter(self, context: Acting | None, *, first: str = "") -> None:
+        """The next transaction runs in this context; None means no tenant, and so no rows.
+
+        `first` is SQL without parameters that runs in the same round trip as BEGIN, once it is in the tenant.
+        """
+        self._context_sql = "" if context is None else context.as_sql() + first
 
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109 # asyncpg's own signature
-        if self._context_sql and not args and query.startswith("BEGIN"):
-            query = f"{query.rstrip(';')};{self._context_sql}"
-        return await super().execute(query, *args, timeout=timeout)
+        if not self._context_sql or args or not query.startswith("BEGIN"):
+            return await super().execute(query, *args, timeout=timeout)
+        try:
+            return await super().execute(f"{query.rstrip(';')};{self._context_sql}", timeout=timeout)
+        except BaseException:
+            self.terminate()  # nobody would roll back: to whoever asked, the transaction has not begun
+            raise
 
     def get_reset_query(self) -> str:
         """Nothing: all that a transaction sets is LOCAL to it, which saves a round trip at each hand-back."""

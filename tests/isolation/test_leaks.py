@@ -5,6 +5,7 @@ Every lane here has one connection, or two where many tasks fight for them, so t
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,11 +20,13 @@ from core.ids import new_id
 from core.runtime import Runtime
 from core.tasks.models import DomainEvent
 from core.testing.tenants import Tenant
+from core.testing.waiting import until
 
 SEEN = select(DomainEvent.organization_id)
 """Without the tenant predicate that queries carry: here row security stands alone."""
 READ_SEEN = Read(SEEN)
 READ_SLEEP = Read(select(func.pg_sleep(20)))
+LOCK = 20_261_121
 WHOSE = f"SELECT {CURRENT_ORGANIZATION}"
 
 type Borrower = Callable[[Database, TenantContext], Awaitable[Any]]
@@ -113,6 +116,27 @@ async def is_cancelled(database: Database, context: TenantContext) -> None:
             await task
 
 
+async def is_cancelled_as_it_begins(database: Database, context: TenantContext) -> None:
+    """A lock rides on BEGIN, and is waited for in vain."""
+
+    async def wait() -> None:
+        async with database.session(context) as session:
+            await session.lock([LOCK])
+
+    async with database.system() as holder:
+        await holder.execute(select(func.pg_advisory_xact_lock(LOCK)))
+        task = asyncio.ensure_future(wait())
+        await until(partial(is_waited_for, holder), within=5)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+async def is_waited_for(holder: AsyncSession) -> bool:
+    waiting = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = :lock")
+    return bool(await holder.scalar(waiting, {"lock": LOCK}))
+
+
 async def leaves_a_stream_unread(database: Database, context: TenantContext) -> None:
     stream = database.reads(context).stream(READ_SEEN)
     async for _ in stream:
@@ -132,6 +156,7 @@ BORROWERS: list[Borrower] = [
     fails,
     fails_in_a_savepoint,
     is_cancelled,
+    is_cancelled_as_it_begins,
     leaves_a_stream_unread,
     never_begins,
 ]

@@ -19,7 +19,7 @@ from modules.networking.keys import keys_of, linkedin_key, phone_key
 from modules.networking.models import Contact
 from modules.networking.pipeline import NOT_ALLOWED, STAGE, StageField, is_step_back
 from modules.networking.schemas import ContactIn, ContactPatch
-from modules.networking.services.duplicates import refuse_duplicates
+from modules.networking.services.duplicates import claim_keys, refuse_duplicates
 from modules.networking.services.fields import custom_values
 from modules.networking.services.stages import announce, refuse_move
 from modules.networking.services.tagging import set_tags
@@ -67,10 +67,11 @@ async def create_contact(ctx: Ctx, data: ContactIn, *, allow_duplicate: bool = F
     """Raises `Conflict` (`duplicate-contact`) where somebody has its address, number or profile already, and
     `Invalid` with all that its stage takes and it lacks."""
     values = await identified(ctx, stored(data))
+    keys = [] if allow_duplicate else keys_of(values)
+    await claim_keys(ctx, keys)
     values["custom"] = await custom_values(ctx, values["custom"], stored={}, is_new=True)
     refuse_move(ctx, None, values)
-    if not allow_duplicate:
-        await refuse_duplicates(ctx, keys_of(values))
+    await refuse_duplicates(ctx, keys)
     whose = {"owner_id": ctx.user_id, "created_by": ctx.user_id, "updated_by": ctx.user_id}
     contact = await ctx.db.insert(Contact, **values, **whose)
     if data.tags:
@@ -142,7 +143,9 @@ async def _change(ctx: Ctx, contact: Contact, data: ContactPatch, *, allow_dupli
         setattr(contact, name, values[name])
     with ctx.db.no_autoflush:
         if not allow_duplicate:
-            await refuse_duplicates(ctx, set(keys_of(_identity(contact))) - known, besides=contact.id)
+            keys = set(keys_of(_identity(contact))) - known
+            await claim_keys(ctx, keys)
+            await refuse_duplicates(ctx, keys, besides=contact.id)
     contact.updated_by, contact.updated_at = ctx.user_id, clock.now()
     await ctx.db.flush()
     ctx.emit(ContactUpdated(contact_id=contact.id, changed=fields))

@@ -4,16 +4,16 @@ Contacts in the trash count too, so that one who was deleted is restored rather 
 merged count as the contact that they were merged into.
 """
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import ARRAY, BigInteger, Boolean, Text, Uuid, bindparam, column, func, select
+from sqlalchemy import ARRAY, Boolean, Text, Uuid, bindparam, column, func, select
 
 from core.sdk import Conflict, Ctx, FieldError, Read
 from modules.networking.keys import Key
+from modules.networking.locks import number_of
 from modules.networking.visibility import SeenColumns, Viewer, changeable, viewer_of, visible
 
 FIELD_OF_KIND = {"email": "email", "phone": "phone", "linkedin": "linkedin_url", "id": "id"}
@@ -35,12 +35,6 @@ FIND = Read(
     select(*MATCHES.c["kind", "value", "contact_id", "is_deleted"], changeable(WHOSE).label("may_change"))
     .where(visible(WHOSE))
     .order_by(MATCHES.c.is_deleted, MATCHES.c.contact_id)
-)
-LOCK_KEYS = Read(
-    select(
-        func.pg_advisory_xact_lock_shared(bindparam("everything", type_=BigInteger)),
-        func.pg_advisory_xact_lock(func.unnest(bindparam("keys", type_=ARRAY(BigInteger)))),
-    )
 )
 
 
@@ -82,17 +76,17 @@ async def find_matches(ctx: Ctx, keys: Iterable[Key], *, viewer: Viewer | None =
     ]
 
 
-async def refuse_duplicates(ctx: Ctx, keys: Iterable[Key], *, besides: UUID | None = None) -> None:
-    """Raises `Conflict` with the contacts that have one of the keys already, `besides` this one.
+async def claim_keys(ctx: Ctx, keys: Iterable[Key]) -> None:
+    """Until this transaction ends, nobody else writes one of these keys. Of two who want the same one, the second
+    waits here until the first has committed, and then finds it."""
+    if numbers := [_number(ctx, *key) for key in keys]:
+        await ctx.db.lock(numbers, shared=[_number(ctx, "all")])
 
-    Of two who write the same key at once, the second waits here until the first has committed.
-    """
-    keys = sorted(set(keys))
-    if not keys:
-        return
-    numbers = sorted(_number(ctx, *key) for key in keys)
-    await ctx.db.rows(LOCK_KEYS, everything=_number(ctx, "all"), keys=numbers)
-    matches = [match for match in await find_matches(ctx, keys) if match.contact_id != besides]
+
+async def refuse_duplicates(ctx: Ctx, keys: Iterable[Key], *, besides: UUID | None = None) -> None:
+    """Raises `Conflict` with the contacts that have one of the keys already, `besides` this one. The keys have to be
+    claimed."""
+    matches = [match for match in await find_matches(ctx, sorted(set(keys))) if match.contact_id != besides]
     if not matches:
         return
     raise Conflict(
@@ -112,10 +106,9 @@ async def refuse_duplicates(ctx: Ctx, keys: Iterable[Key], *, besides: UUID | No
 
 async def claim_all_keys(ctx: Ctx) -> None:
     """Until this transaction ends, nobody else writes a contact that would have to be looked for first."""
-    await ctx.db.execute(select(func.pg_advisory_xact_lock(_number(ctx, "all"))))
+    await ctx.db.lock([_number(ctx, "all")])
 
 
 def _number(ctx: Ctx, *parts: str) -> int:
     """The number of an advisory lock."""
-    named = "\0".join(("networking.keys", str(ctx.organization_id), *parts)).encode()
-    return int.from_bytes(hashlib.blake2b(named, digest_size=8).digest(), signed=True)
+    return number_of("networking.keys", str(ctx.organization_id), *parts)
