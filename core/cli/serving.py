@@ -9,14 +9,13 @@ from types import FrameType
 
 import uvicorn
 import uvloop
-from dramatiq.brokers.redis import RedisBroker
 
 from core.app import Application, create_app
 from core.cli.answers import WholeAnswers
 from core.cli.common import load_runtime, need
 from core.observe.logs import flush_logs
 from core.runtime import CORE_SWEEPS, Runtime
-from core.tasks.broker import make_broker, redis_client
+from core.tasks.broker import OutboxBroker, make_broker, redis_client
 from core.tasks.jobs import JobRunner
 from core.tasks.relay import Doorbell, Relay
 from core.tasks.schedule import Scheduler
@@ -98,7 +97,7 @@ async def _work(runtime: Runtime) -> None:
         client = redis_client(settings.redis_url, seconds=DOORBELL_SECONDS)
         stack.push_async_callback(client.aclose)
 
-        def broker() -> RedisBroker:
+        def broker() -> OutboxBroker:
             return make_broker(settings.redis_url, namespace=settings.redis_namespace)
 
         worker = Worker(

@@ -1,6 +1,10 @@
 """Redis for the tasks room: the Dramatiq broker and the doorbell's ringing end. Every client has a time-out."""
 
 import asyncio
+from collections.abc import Sequence
+from copy import copy
+from functools import partial
+from typing import Any, cast
 
 import dramatiq
 import redis
@@ -34,12 +38,30 @@ def redis_client(url: str, *, seconds: float = REDIS_SECONDS) -> "redis.asyncio.
     )
 
 
-def make_broker(url: str, *, namespace: str, middleware: list[dramatiq.Middleware] | None = None) -> RedisBroker:
+class OutboxBroker(RedisBroker):
+    """Dramatiq's broker, which can also be handed many messages at once."""
+
+    def enqueue_all(self, messages: Sequence[dramatiq.Message[None]]) -> None:
+        """What `enqueue` does for each, in one round trip. Raises `RedisError` where Redis didn't take all of them;
+        which of them it took is then unknown."""
+        scripts = cast("dict[str, Any]", self.scripts)
+        client = cast("redis.Redis", self.client)
+        with client.pipeline(transaction=False) as pipeline:
+            batching = copy(self)
+            batching.scripts = {**scripts, "dispatch": partial(scripts["dispatch"], client=pipeline)}
+            for message in messages:
+                batching.enqueue(message)
+            pipeline.execute()
+
+
+def make_broker(url: str, *, namespace: str, middleware: list[dramatiq.Middleware] | None = None) -> OutboxBroker:
     """A broker without Dramatiq's own retries: the outbox decides what is tried again and when."""
     client = redis.Redis.from_url(
         url, socket_timeout=2.0, socket_connect_timeout=REDIS_SECONDS, retry=Retry(NoBackoff(), 0)
     )
-    return RedisBroker(client=client, namespace=RedisKeys(namespace).of_platform("queues"), middleware=middleware or [])
+    return OutboxBroker(
+        client=client, namespace=RedisKeys(namespace).of_platform("queues"), middleware=middleware or []
+    )
 
 
 class Bell:

@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import Double, and_, case, cast, func, or_, select, tuple_, update
 
 from core.db.database import Database
-from core.tasks.broker import doorbell_channel
+from core.tasks.broker import OutboxBroker, doorbell_channel
 from core.tasks.models import MAX_ATTEMPTS, OutboxJob
 from core.tasks.registry import TaskRegistry
 
@@ -41,7 +41,7 @@ class Due(Struct, frozen=True, kw_only=True):
 
 class Relay:
     def __init__(
-        self, *, database: Database, registry: TaskRegistry, broker: dramatiq.Broker, resend_after: float
+        self, *, database: Database, registry: TaskRegistry, broker: OutboxBroker, resend_after: float
     ) -> None:
         self._database = database
         self._registry = registry
@@ -59,14 +59,15 @@ class Relay:
             await doorbell.wait()
 
     async def relay_once(self) -> int:
-        """Send what is due and return how many that were. Raises `RedisError` where Redis took only a part."""
+        """Send what is due and return how many that were. Raises `RedisError` where Redis didn't take all of it."""
         due = await self._take_due()
         if not due:
             return 0
-        unsent = await asyncio.to_thread(self._send, due)
-        if unsent:
-            await self._put_back(unsent)
-            raise RedisError(f"{len(unsent)} of {len(due)} jobs wait for Redis")
+        try:
+            await asyncio.to_thread(self._broker.enqueue_all, [_message(job) for job in due])
+        except RedisError as error:  # some may have been taken: to be sent twice harms nothing
+            await self._put_back(due)
+            raise RedisError(f"{len(due)} jobs wait for Redis: {error}") from error
         return len(due)
 
     async def _take_due(self) -> list[Due]:
@@ -110,23 +111,6 @@ class Relay:
             if row.parked_at is None
         ]
 
-    def _send(self, due: list[Due]) -> list[Due]:
-        """Enqueue in this thread, as the broker is synchronous; returns those that Redis did not take."""
-        for index, job in enumerate(due):
-            message = dramatiq.Message[None](
-                queue_name=job.queue,
-                actor_name=job.actor,
-                args=(str(job.organization_id), str(job.id)),
-                kwargs={},
-                options={},
-                message_id=str(job.id),
-            )
-            try:
-                self._broker.enqueue(message)
-            except RedisError:
-                return due[index:]
-        return []
-
     async def _put_back(self, unsent: list[Due]) -> None:
         async with self._database.system() as system:
             await system.execute(
@@ -135,6 +119,17 @@ class Relay:
                 .values(sends=func.greatest(OutboxJob.sends - 1, 0), not_before=func.now())
                 .execution_options(synchronize_session=False)
             )
+
+
+def _message(job: Due) -> dramatiq.Message[None]:
+    return dramatiq.Message[None](
+        queue_name=job.queue,
+        actor_name=job.actor,
+        args=(str(job.organization_id), str(job.id)),
+        kwargs={},
+        options={},
+        message_id=str(job.id),
+    )
 
 
 class Doorbell:

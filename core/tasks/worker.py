@@ -15,9 +15,9 @@ from uuid import UUID
 
 import dramatiq
 import structlog
-from dramatiq.brokers.redis import RedisBroker
 from redis.exceptions import RedisError
 
+from core.tasks.broker import OutboxBroker
 from core.tasks.chores import Chore, run_chores
 from core.tasks.jobs import JobRunner
 from core.tasks.registry import TaskRegistry
@@ -37,7 +37,7 @@ IDLE_MILLISECONDS = 200
 class QueueConsumer:
     """Fetches one queue's deliveries in threads of its own, so that slow work in one queue holds up no other."""
 
-    def __init__(self, broker: RedisBroker, queue: str, *, threads: int) -> None:
+    def __init__(self, broker: OutboxBroker, queue: str, *, threads: int) -> None:
         self._broker = broker
         self._queue = queue
         self._worker = dramatiq.Worker(broker, worker_threads=threads, worker_timeout=IDLE_MILLISECONDS)
@@ -67,7 +67,7 @@ class Worker:
     def __init__(
         self,
         *,
-        make_broker: Callable[[], RedisBroker],
+        make_broker: Callable[[], OutboxBroker],
         registry: TaskRegistry,
         runner: JobRunner,
         relay: Relay,

@@ -6,8 +6,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -100,13 +100,18 @@ class Site:
         self.folder = folder
         self.tenants: list[Tenant] = []
 
-    async def query(self, sql: str, *values: Any) -> list[asyncpg.Record]:
+    @asynccontextmanager
+    async def connected(self) -> "AsyncGenerator[asyncpg.Connection[asyncpg.Record]]":
         """As the superuser: past row security."""
         connection = await asyncpg.connect(self.settings.database_url)
         try:
-            return await connection.fetch(sql, *values, timeout=600)
+            yield connection
         finally:
             await connection.close()
+
+    async def query(self, sql: str, *values: Any) -> list[asyncpg.Record]:
+        async with self.connected() as connection:
+            return await connection.fetch(sql, *values, timeout=600)
 
     async def fill(self, tenants: int, contacts_each: int) -> None:
         async with self.runtime.open_database("bench") as database:

@@ -7,11 +7,10 @@ from uuid import UUID, uuid4
 
 import pytest
 from dramatiq import Message
-from dramatiq.brokers.redis import RedisBroker
 from sqlalchemy import func, select, update
 
 from core.settings import Settings
-from core.tasks.broker import make_broker
+from core.tasks.broker import OutboxBroker, make_broker
 from core.tasks.context import Ctx
 from core.tasks.jobs import JobRunner
 from core.tasks.models import DomainEvent, OutboxJob
@@ -38,7 +37,7 @@ async def count(ctx: Ctx, *, number: int) -> None:
 class Bench:
     """One tenant, a registry of actors named as no other test's, and the parts of a worker."""
 
-    def __init__(self, tenant: Tenant, broker: RedisBroker) -> None:
+    def __init__(self, tenant: Tenant, broker: OutboxBroker) -> None:
         self.tenant = tenant
         self.broker = broker
         self.name = f"bench-{uuid4().hex[:8]}"
@@ -98,7 +97,7 @@ class Bench:
         )
         await runner.run(organization_id or self.tenant.organization_id, job_id)
 
-    def relay(self, broker: RedisBroker | None = None) -> Relay:
+    def relay(self, broker: OutboxBroker | None = None) -> Relay:
         return Relay(
             database=self.tenant.database,
             registry=self.registry,
@@ -143,7 +142,7 @@ class Bench:
 
 
 @pytest.fixture
-def broker(settings: Settings) -> Iterator[RedisBroker]:
+def broker(settings: Settings) -> Iterator[OutboxBroker]:
     broker = make_broker(settings.redis_url, namespace=f"bench-{uuid4().hex[:8]}")
     yield broker
     broker.close()
@@ -151,5 +150,5 @@ def broker(settings: Settings) -> Iterator[RedisBroker]:
 
 
 @pytest.fixture
-async def bench(acme: Tenant, broker: RedisBroker) -> AsyncGenerator[Bench]:
+async def bench(acme: Tenant, broker: OutboxBroker) -> AsyncGenerator[Bench]:
     yield Bench(acme, broker)
