@@ -35,6 +35,8 @@ class StageField(StrEnum):
     NOTES = "notes"
 
 
+_COLUMNS = tuple(field.value for field in StageField)
+
 type Needed = Annotated[
     str,
     Meta(
@@ -140,7 +142,7 @@ def is_step_back(start: str, end: str) -> bool:
 def filled(values: Mapping[str, Any]) -> frozenset[str]:
     """Those of the fields that a stage can ask for which say anything: in a column, blanks alone don't; of one of the
     organization's own, no and zero are values."""
-    columns = {field.value for field in StageField if (values.get(field) or "").strip()}
+    columns = {name for name in _COLUMNS if (values.get(name) or "").strip()}
     own: Mapping[str, Any] = values.get("custom") or {}
     return frozenset(columns | {CUSTOM + key for key, value in own.items() if value is not None})
 

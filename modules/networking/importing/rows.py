@@ -138,7 +138,7 @@ class RowReader:
         if own.errors:
             row.errors = self._named(own.errors)
             return
-        values = {name: value for name in RowValues.__struct_fields__ if (value := getattr(taken, name)) is not UNSET}
+        values = {name: getattr(taken, name) for name in said}
         row.contact_id, row.stage_reason = values.pop("id", None), values.pop("stage_reason", None)
         row.tags = values.pop("tags", [])
         if "phone" in values:

@@ -7,8 +7,9 @@ statements that write contacts; as it has to remember its earlier rows, one that
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import delete, select
@@ -45,10 +46,16 @@ from modules.networking.values import (
 )
 from modules.networking.visibility import Viewer
 
-BATCH_ROWS = 500
+BATCH_ROWS = 1000
 MAX_ROWS = 250_000
 NAMES = {ImportField.FIRST_NAME, ImportField.FULL_NAME}
 STORED = (Contact.id, Contact.version, *(getattr(Contact, name) for name in (*writing.TAKEN, *writing.STAMPS)))
+
+
+class Batch(NamedTuple):
+    rows: list[Row]
+    place: tuple[int, int]
+    """Where to go on behind them."""
 
 
 async def run_import(ctx: Ctx, import_id: UUID, *, viewer: Viewer) -> None:
@@ -102,26 +109,31 @@ async def _take_all(ctx: Ctx, job: ContactImport, viewer: Viewer) -> None:
         pipeline=ctx.settings(NetworkingSettings).pipeline,
         required=[key for key, field in custom.items() if field.required and not field.archived],
     )
-    async for rows, place in batches(ctx, job, reader):
-        if job.rows_done + len(rows) > MAX_ROWS:
-            raise UnreadableFile(f"The file has more than {MAX_ROWS} rows: split it")
-        await take(ctx, job, planner, rows, name_of=reader.name_of, viewer=viewer)
-        job.bytes_done, job.next_line = place
-        await ctx.checkpoint()
+    async with aclosing(batches(ctx, job, reader)) as read:
+        async for rows, place in read:
+            if job.rows_done + len(rows) > MAX_ROWS:
+                raise UnreadableFile(f"The file has more than {MAX_ROWS} rows: split it")
+            await take(ctx, job, planner, rows, name_of=reader.name_of, viewer=viewer)
+            job.bytes_done, job.next_line = place
+            await ctx.checkpoint()
 
 
-async def batches(ctx: Ctx, job: ContactImport, reader: RowReader) -> AsyncIterator[tuple[list[Row], tuple[int, int]]]:
-    """Rows as they are read, a batch at a time, off the event loop; and where to go on behind them."""
+async def batches(ctx: Ctx, job: ContactImport, reader: RowReader) -> AsyncGenerator[Batch]:
+    """Rows as they are read, off the event loop: each batch while the one before it is written."""
     records = _records(job)
 
-    def read() -> list[Row]:
-        return [reader.read(record) for record in records.take(BATCH_ROWS)]
+    def read() -> Batch:
+        return Batch([reader.read(record) for record in records.take(BATCH_ROWS)], records.place)
 
-    rows: list[Row] = []
     async for content in _content(ctx, job):
         await asyncio.to_thread(records.feed, content, final=not content)
-        while rows := await asyncio.to_thread(read):
-            yield rows, records.place
+        ahead = asyncio.create_task(asyncio.to_thread(read))
+        try:
+            while (batch := await ahead).rows:
+                ahead = asyncio.create_task(asyncio.to_thread(read))
+                yield batch
+        finally:  # whoever asks for no more batches need not hear what is wrong with the next
+            await asyncio.gather(ahead, return_exceptions=True)
     job.bytes_done, job.next_line = records.place
 
 

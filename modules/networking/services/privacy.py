@@ -5,11 +5,25 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Text, delete, func, or_, select, update
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    LargeBinary,
+    Select,
+    Text,
+    any_,
+    bindparam,
+    delete,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 
-from core.sdk import Ctx, clock, new_id
+from core.sdk import Ctx, Read, clock, mine, new_id
 from modules.networking.connection_models import Connection
 from modules.networking.embedding_models import ContactEmbedding
 from modules.networking.keys import Key, keys_of
@@ -23,6 +37,13 @@ from modules.networking.services.erased_views import forget_in_views
 IDENTITY = ("email", "additional_emails", "phone_e164", "linkedin_key")
 MOST_MERGED = 1000
 """Contacts that are one person; a guard against a circle that only a broken database could have."""
+
+ANYBODY_ERASED = Read(select(ErasedKey.id).where(mine(ErasedKey)).limit(literal_column("1")))
+ERASED_AMONG = Read(
+    select(ErasedKey.fingerprint).where(
+        mine(ErasedKey), ErasedKey.fingerprint == any_(bindparam("fingerprints", type_=ARRAY(LargeBinary)))
+    )
+)
 
 
 async def same_person(ctx: Ctx, subject_id: UUID) -> list[UUID]:
@@ -92,16 +113,12 @@ def fingerprint_of(ctx: Ctx, key: Key) -> bytes:
 
 
 async def erased_among(ctx: Ctx, keys: Iterable[Key]) -> set[Key]:
-    """Those of the keys that identified somebody who has been erased, in one query."""
-    wanted = {fingerprint_of(ctx, key): key for key in keys}
-    if not wanted:
+    """Those of the keys that identified somebody who has been erased. Where nobody was, none is even looked for."""
+    if not await ctx.db.rows(ANYBODY_ERASED):
         return set()
-    found = await ctx.db.scalars(
-        select(ErasedKey.fingerprint).where(
-            ErasedKey.organization_id == ctx.organization_id, ErasedKey.fingerprint.in_(wanted)
-        )
-    )
-    return {wanted[fingerprint] for fingerprint in found}
+    wanted = {fingerprint_of(ctx, key): key for key in keys}
+    found = await ctx.db.rows(ERASED_AMONG, fingerprints=list(wanted))
+    return {wanted[row["fingerprint"]] for row in found}
 
 
 async def _forget_rows(ctx: Ctx, contact: Contact, keys: Iterable[Key]) -> None:
