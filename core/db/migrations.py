@@ -159,6 +159,22 @@ async def _ensure_schema(connection: AsyncConnection, schema: str) -> None:
     await connection.commit()
 
 
+async def _drop_unfinished_indexes(connection: AsyncConnection, schema: str) -> None:
+    """What a `CREATE INDEX CONCURRENTLY` leaves behind that was killed: no query uses it, each write keeps it up, and
+    to `IF NOT EXISTS` it is there. Nobody else migrates now; one that somebody builds by hand is left alone."""
+    unfinished = await connection.scalars(
+        text("""
+            SELECT indexrelid::regclass::text FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+            WHERE NOT indisvalid AND relkind = 'i' AND relnamespace = CAST(:schema AS regnamespace)
+              AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index WHERE index_relid = indexrelid)
+        """),
+        {"schema": f'"{schema}"'},
+    )
+    for index in unfinished.all():
+        await connection.execute(text(f"DROP INDEX {index}"))
+    await connection.commit()
+
+
 async def upgrade(
     url: str, sets: Sequence[MigrationSet], *, to: str = "head", say: Callable[[str], None] = lambda _: None
 ) -> None:
@@ -170,6 +186,7 @@ async def upgrade(
             await connection.commit()
             if to == "head" and before == head_of(migration_set):
                 continue
+            await _drop_unfinished_indexes(connection, migration_set.name)
             await connection.run_sync(_upgrade, migration_set, to)
             await connection.execute(
                 text(f'GRANT SELECT ON "{migration_set.name}".{VERSION_TABLE} TO {APP_ROLE}, {SYSTEM_ROLE}')

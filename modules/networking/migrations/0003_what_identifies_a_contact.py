@@ -74,13 +74,16 @@ INDEXES = {
 
 
 def upgrade() -> None:
-    for name in ("phone_e164", "linkedin_key"):
-        op.add_column("contacts", sa.Column(name, sa.Text(), nullable=True), schema="networking")
-    op.add_column("contacts", sa.Column("merged_into", sa.Uuid(), nullable=True), schema="networking")
-    emails = sa.Column("additional_emails", postgresql.ARRAY(sa.Text()), server_default="{}", nullable=False)
-    op.add_column("contacts", emails, schema="networking")
-    consent = sa.Column("marketing_consent", sa.Text(), server_default="unknown", nullable=False)
-    op.add_column("contacts", consent, schema="networking")
+    for column in (
+        sa.Column("phone_e164", sa.Text(), nullable=True),
+        sa.Column("linkedin_key", sa.Text(), nullable=True),
+        sa.Column("merged_into", sa.Uuid(), nullable=True),
+        sa.Column("additional_emails", postgresql.ARRAY(sa.Text()), server_default="{}", nullable=False),
+        sa.Column("marketing_consent", sa.Text(), server_default="unknown", nullable=False),
+    ):
+        op.add_column("contacts", column, schema="networking", if_not_exists=True)
+    for name in ("ck_contacts_marketing_consent", "fk_contacts_organization_id_merged_into"):
+        op.execute(f"ALTER TABLE networking.contacts DROP CONSTRAINT IF EXISTS {name}")
     op.execute(
         "ALTER TABLE networking.contacts ADD CONSTRAINT ck_contacts_marketing_consent "
         "CHECK (marketing_consent IN ('granted', 'unknown', 'withdrawn')) NOT VALID"
@@ -90,6 +93,7 @@ def upgrade() -> None:
         "FOREIGN KEY (organization_id, merged_into) REFERENCES networking.contacts (organization_id, id) "
         "ON DELETE CASCADE NOT VALID"
     )
+    op.execute("DROP FUNCTION IF EXISTS networking.find_matches(uuid[], text[], text[], text[])")
     op.execute(FIND_MATCHES)
     op.own_by_system("networking.find_matches(uuid[], text[], text[], text[])")
     with op.get_context().autocommit_block():

@@ -13,9 +13,8 @@ NAME = "ix_contact_interactions_remind"
 
 def upgrade() -> None:
     for column in ("remind_at", "reminded_at"):
-        op.add_column(
-            "contact_interactions", sa.Column(column, sa.DateTime(timezone=True), nullable=True), schema="networking"
-        )
+        added = sa.Column(column, sa.DateTime(timezone=True), nullable=True)
+        op.add_column("contact_interactions", added, schema="networking", if_not_exists=True)
     op.audit_table("networking.contact_interactions", omitted=("reminded_at",))
     with op.get_context().autocommit_block():
         op.create_index(

@@ -74,9 +74,13 @@ def find_matches(*, telling_whose: bool) -> str:
 
 
 def upgrade() -> None:
-    op.add_column("contacts", sa.Column("owner_id", sa.Uuid(), nullable=True), schema="networking")
-    visibility = sa.Column("visibility", sa.Text(), server_default="organization", nullable=False)
-    op.add_column("contacts", visibility, schema="networking")
+    for column in (
+        sa.Column("owner_id", sa.Uuid(), nullable=True),
+        sa.Column("visibility", sa.Text(), server_default="organization", nullable=False),
+    ):
+        op.add_column("contacts", column, schema="networking", if_not_exists=True)
+    op.execute("ALTER TABLE networking.contacts DROP CONSTRAINT IF EXISTS ck_contacts_visibility")
+    op.drop_table("contact_shares", schema="networking", if_exists=True)
     op.execute(
         "ALTER TABLE networking.contacts ADD CONSTRAINT ck_contacts_visibility "
         "CHECK (visibility IN ('organization', 'owner', 'shared')) NOT VALID"

@@ -72,6 +72,8 @@ FUNCTIONS = {"networking.search_contacts(text[], text, text)": SEARCH, "networki
 
 def upgrade() -> None:
     op.execute("SELECT core.show_trgm('loads the extension, and with it its settings')")
+    for signature in (*FUNCTIONS, "networking.spelling(text[], text)"):
+        op.execute(f"DROP FUNCTION IF EXISTS {signature}")
     op.execute(SPELLING)
     for signature, function in FUNCTIONS.items():
         op.execute(function)

@@ -25,8 +25,6 @@ def upgrade() -> None:
     op.audit_table("networking.contacts", omitted=(*OMITTED, *(f"{name}_key" for name in FIELDS)))
     with op.get_context().autocommit_block():
         for name in FIELDS:
-            # One that was killed here has left its columns, and an index that is not valid.
-            op.drop_index(f"ix_contacts_{name}_key", "contacts", schema="networking", if_exists=True)
             op.create_index(
                 f"ix_contacts_{name}_key",
                 "contacts",
@@ -34,6 +32,7 @@ def upgrade() -> None:
                 schema="networking",
                 postgresql_concurrently=True,
                 postgresql_where=f"({name}_key IS NOT NULL) AND (NOT is_deleted)",
+                if_not_exists=True,
             )
 
 

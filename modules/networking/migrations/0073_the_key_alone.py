@@ -32,11 +32,9 @@ def _plan_stages(mode: str, *, seqscan: str | None) -> None:
 def upgrade() -> None:
     with op.get_context().autocommit_block():
         for name, (columns, where) in PARTIAL.items():
-            # One that was killed here has left an index that is not valid.
-            op.drop_index(f"{name}_partial", "contacts", schema="networking", if_exists=True)
             op.create_index(
                 f"{name}_partial", "contacts", columns, schema="networking",
-                postgresql_concurrently=True, postgresql_where=where,
+                postgresql_concurrently=True, postgresql_where=where, if_not_exists=True,
             )  # fmt: skip
     _plan_stages("force_generic_plan", seqscan="off")
     for name in PARTIAL:
