@@ -44,7 +44,9 @@ UNFINISHED = """
 UPDATE pg_index SET indisvalid = false FROM pg_class
 WHERE pg_class.oid = indexrelid AND relnamespace::regnamespace::text = $1 AND NOT indexrelid = ANY ($2)
   AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)
+RETURNING indexrelid::regclass::text
 """
+INVALID = "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid"
 INDEXES = "SELECT indexrelid FROM pg_index"
 
 
@@ -91,7 +93,7 @@ def dying(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 async def test_a_migration_that_was_killed_half_way_is_simply_run_again(scratch: Runtime, dying: list[str]) -> None:
     schemas = [each.name for each in scratch.migration_sets]
     fresh = await ask(scratch, CATALOGUE, schemas)
-    died: list[str] = []
+    died: list[tuple[Any, ...]] = []
     for each in scratch.migration_sets:
         for revision, before in breaking_revisions(each):
             await downgrade(scratch.settings.owner_url, each, to=before)
@@ -99,11 +101,11 @@ async def test_a_migration_that_was_killed_half_way_is_simply_run_again(scratch:
             dying.append(revision)
             with pytest.raises(Killed):
                 await upgrade(scratch.settings.owner_url, [each], to=revision)
-            await ask(scratch, UNFINISHED, each.name, there)
-            died.append(revision)
+            died += await ask(scratch, UNFINISHED, each.name, there)
 
             await upgrade(scratch.settings.owner_url, [each], to=revision)
 
+            assert await ask(scratch, INVALID) == []
     await upgrade(scratch.settings.owner_url, scratch.migration_sets)
-    assert died, "no revision does anything outside of its transaction"
+    assert died, "no revision makes an index outside of its transaction"
     assert await ask(scratch, CATALOGUE, schemas) == fresh
