@@ -1,7 +1,7 @@
 """Processes without the second that their imports take: each is forked from one that has made them.
 
 What runs in them is what the command runs, with an environment, a directory and a session of their own. As it is
-installed, the command is run by what `plugs up` starts in the tests of `plugs up`.
+installed, `plugs` is run by `plugs up` for its services, in `tests/processes/test_up.py`.
 """
 
 import atexit

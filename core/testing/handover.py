@@ -63,16 +63,16 @@ def read_answer(connection: socket.socket) -> int:
 
 def main(address: str) -> None:
     """The command that this program is named after, run to its end."""
-    program, *arguments = sys.argv
+    program, arguments = os.path.abspath(sys.argv[0]), sys.argv[1:]  # noqa: PTH100 - pathlib takes its time
     if program.endswith("/python") and not _is_program(arguments):
         os.execv(f"{program}3", [f"{program}3", *arguments])  # noqa: S606 - the interpreter itself, with all it can do
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
-    connection = hand_over(address, sys.argv, env=os.environ, cwd=os.getcwd(), files=(0, 1, 2))  # noqa: PTH109 - pathlib takes its time
+    connection = hand_over(address, [program, *arguments], env=os.environ, cwd=os.getcwd(), files=(0, 1, 2))  # noqa: PTH109 - pathlib takes its time
     for number in PASSED_ON:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, lambda number, _: connection.sendall(bytes([number])))
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    read_answer(connection)  # its id is of no use here: only who may reap it may send it signals
+    read_answer(connection)  # its id, which is of no use here
     code = read_answer(connection)
     if code < 0:
         if code != -signal.SIGKILL:

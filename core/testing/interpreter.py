@@ -25,7 +25,7 @@ class Request(NamedTuple):
 
 def own_path() -> list[str]:
     """Where this interpreter looks by itself: its standard library. Asked of it once, when it has just started."""
-    asked_for = {"", str(Path(sys.argv[0]).parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)}
+    asked_for = {*os.environ.get("PYTHONPATH", "").split(os.pathsep)}
     installed = {*site.getsitepackages(), *_added_by_site()}
     return [folder for folder in sys.path if folder not in asked_for | installed]
 

@@ -15,6 +15,7 @@ from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from importlib.metadata import entry_points
+from types import FrameType
 
 from core.local.process import die_with
 from core.testing.handover import answer, take_over
@@ -42,6 +43,7 @@ INSTALLING = (
 """And no more of pip: its own modules remember whose home and whose environment they were imported in."""
 HAND_OVER_SECONDS = 10.0
 LIFELINE = 0
+"""stdin, of which the tests' process has the other end."""
 
 
 class Forks:
@@ -54,7 +56,7 @@ class Forks:
         self._ended, wake = socket.socketpair()
         wake.setblocking(False)
         self._wake = wake
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGCHLD, _heard)
         signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
         self._selector = selectors.DefaultSelector()
         for file in (LIFELINE, self._ended, listener):
@@ -133,16 +135,23 @@ class Forks:
             os.waitpid(pid, 0)
 
 
+def _heard(_number: int, _frame: FrameType | None) -> None:
+    """The wake-up descriptor has told already: a signal that nothing handles is not written to it."""
+
+
 def _kill(pid: int) -> None:
     """With all that is left of its session. It has not been reaped, so the number is still its own."""
     os.kill(pid, signal.SIGKILL)  # it may not have come to a session of its own yet
-    with suppress(ProcessLookupError):
+    with suppress(ProcessLookupError, PermissionError):  # as macOS says that only zombies are left
         os.killpg(pid, signal.SIGKILL)
 
 
 def preload() -> None:
-    for name in (*COMMANDS, *WHEN_FIRST_USED, *TESTS, *INSTALLING):
+    for name in (*COMMANDS, *WHEN_FIRST_USED, *TESTS):
         import_module(name)
+    for name in INSTALLING:
+        with suppress(ImportError):  # not every environment has pip
+            import_module(name)
     for point in entry_points(group="plugs.modules"):
         with suppress(Exception):  # one that can't be imported says so where it is discovered
             point.load()
@@ -153,6 +162,7 @@ def preload() -> None:
 
 def main() -> None:
     atexit.register(leave)  # the first, and so the last that is called
+    sys.path.pop(0)  # the folder of this file
     path = own_path()
     preload()
     asked = Forks(socket.socket(fileno=int(sys.argv[1]))).serve()

@@ -1,4 +1,8 @@
-"""Every code block of docs/modules is run, as a reader would run it, in an environment of its own."""
+"""Every code block of docs/modules is run, as a reader would run it, in an environment of its own.
+
+What the reader starts there is forked (`core.testing.forking`). Really started, `plugs` is in
+`tests/processes/test_up.py`, and `python` beside a forked one in `tests/processes/test_forking.py`.
+"""
 
 from collections.abc import AsyncGenerator
 from pathlib import Path
