@@ -30,7 +30,10 @@ WHEN_FIRST_USED = (
     "uvicorn.protocols.http.httptools_impl",
 )
 """What else a command imports, but not at its beginning."""
-TESTS = ("pytest", "core.testing.conformance", "core.testing.stage", "core.testing.tenants")
+TESTS = ("pytest", "alembic.config", "httpx", "litestar.middleware._internal.exceptions", "litestar.plugins.attrs")
+"""And none of `core.testing`: pytest rewrites its assertions when it imports it."""
+WITH_PLUGINS = ("anyio", "core")
+"""Packages that have a plugin of pytest, which warns of what it would have rewritten and is here before it."""
 INSTALLING = (
     "pip._vendor.cachecontrol",
     "pip._vendor.distlib.scripts",
@@ -155,8 +158,8 @@ def preload() -> None:
     for point in entry_points(group="plugs.modules"):
         with suppress(Exception):  # one that can't be imported says so where it is discovered
             point.load()
-    anyio = sys.modules["anyio"]
-    anyio.__doc__ = "PYTEST_DONT_REWRITE"  # or pytest warns of a plugin's package that was imported before it came
+    for name in WITH_PLUGINS:
+        sys.modules[name].__doc__ = "PYTEST_DONT_REWRITE"
     gc.freeze()  # so that no collection in a child touches, and thereby copies, what all of them share
 
 

@@ -103,6 +103,7 @@ def test_its_own_tests_pass_as_they_are(addresses: Addresses, tmp_path: Path) ->
     assert ended.returncode == 0, ended.stdout[-4000:] + ended.stderr[-2000:]
     assert " passed" in ended.stdout
     assert " skipped" not in ended.stdout
+    assert " warning" not in ended.stdout
 
 
 def test_it_is_under_a_hundred_lines_of_its_own_in_four_files(tmp_path: Path) -> None:
