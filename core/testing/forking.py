@@ -28,14 +28,19 @@ END_SECONDS = 20.0
 
 
 class Preloaded:
-    """The process that all are forked from. It starts when the first is asked for, and ends with this one."""
+    """The process that all are forked from. It ends with this one, or with the one whose workers share it."""
 
     def __init__(self) -> None:
         self._starting = threading.Lock()
         self._address: str | None = None
 
+    def share(self, address: str) -> None:
+        """Let it be the one of another process."""
+        self._address = address
+
     @property
     def address(self) -> str:
+        """Where it is; started when first asked for."""
         with self._starting:
             self._address = self._address or self._start()
             return self._address

@@ -1,12 +1,14 @@
 """The process that has imported all that a command may import, and forks each command from itself.
 
 Started by `core.testing.forking`, as `python preloaded.py LISTENER`, the number of a socket that it inherits. It has
-one thread and no event loop. It ends when its stdin does, and takes along what it has forked.
+one thread and no event loop. It imports when it is first asked, so that a run which never asks doesn't pay. It ends
+when its stdin does, and takes along what it has forked.
 """
 
 import atexit
 import gc
 import os
+import select
 import selectors
 import signal
 import socket
@@ -167,8 +169,11 @@ def main() -> None:
     atexit.register(leave)  # the first, and so the last that is called
     sys.path.pop(0)  # the folder of this file
     path = own_path()
+    listener = socket.socket(fileno=int(sys.argv[1]))
+    if LIFELINE in select.select([LIFELINE, listener], [], [])[0]:
+        os._exit(0)
     preload()
-    asked = Forks(socket.socket(fileno=int(sys.argv[1]))).serve()
+    asked = Forks(listener).serve()
     if asked is None:
         os._exit(0)
     note_ending(partial(become, asked, path=path))

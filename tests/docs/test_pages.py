@@ -5,9 +5,11 @@ What the reader starts there is forked (`core.testing.forking`). Really started,
 """
 
 from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
+import asyncpg
 import pytest
 from msgspec import structs
 from sqlalchemy import delete
@@ -18,7 +20,7 @@ from core.settings import Settings
 from core.tasks.models import OutboxJob
 from core.testing.forking import make_environment
 from core.testing.processes import environment_of, free_port, run
-from core.testing.stage import Addresses, cloned
+from core.testing.stage import Addresses, clone_template, cloned
 from tests.docs.run_page import RUN, Unclassified, blocks_of
 
 DOCS = Path(__file__).parents[2] / "docs" / "modules"
@@ -29,18 +31,36 @@ NOT_THEIRS = " ".join(f"-p no:{plugin}" for plugin in ("faker", "hypothesispytes
 """Plugins of pytest that come with what we develop with, and not with `the-plugs[testing]`."""
 
 
+@asynccontextmanager
+async def one_at_a_time(addresses: Addresses) -> AsyncGenerator[asyncpg.Connection]:
+    """A connection to the stage's server; no other worker is in here meanwhile."""
+    connection = await asyncpg.connect(addresses.postgres)
+    try:
+        await connection.execute("SELECT pg_advisory_lock(hashtext('pages'))")
+        yield connection
+    finally:
+        await connection.close()
+
+
 @pytest.fixture(scope="session")
-async def demo_template(addresses: Addresses) -> AsyncGenerator[str]:
+async def demo_template(addresses: Addresses) -> str:
     """The name of a database with the demo's organizations, which `plugs up` makes on a database of its own. What five
-    hundred new contacts lead to is no page's matter, so no worker finds it to be done."""
-    database = f"demo_{uuid4().hex[:12]}"
-    async with cloned(addresses, database) as settings:
-        runtime = make_runtime(settings)
-        async with runtime.open_database("demo") as opened:
-            await make_demo(runtime, opened)
-            async with opened.system() as system:
-                await system.execute(delete(OutboxJob))
-        yield database
+    hundred new contacts lead to is no page's matter, so no worker finds it to be done.
+
+    The first that asks makes it, for all workers. It goes with the server.
+    """
+    name = f"{addresses.template}_demo"
+    async with one_at_a_time(addresses) as server:
+        if await server.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
+            return name
+        async with cloned(addresses, f"making_{name}") as settings:
+            runtime = make_runtime(settings)
+            async with runtime.open_database("demo") as opened:
+                await make_demo(runtime, opened)
+                async with opened.system() as system:
+                    await system.execute(delete(OutboxJob))
+            await clone_template(addresses, name, template=f"making_{name}")
+    return name
 
 
 @pytest.fixture
