@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # the plugin is loaded into every pytest run of an environmen
 ADDRESSES: "pytest.StashKey[Addresses]" = pytest.StashKey()
 STAGE: "pytest.StashKey[Stage]" = pytest.StashKey()
 WORKER_KEY = "plugs_addresses"
+FORKING_KEY = "plugs_forking"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,7 +37,10 @@ def pytest_configure(config: pytest.Config) -> None:
     from core.testing.stage import Addresses, set_stage
 
     if (handed := getattr(config, "workerinput", {}).get(WORKER_KEY)) is not None:
+        from core.testing.forking import PRELOADED
+
         config.stash[ADDRESSES] = Addresses.from_text(handed)
+        PRELOADED.share(getattr(config, "workerinput", {})[FORKING_KEY])
         return
     config.stash[STAGE] = stage = set_stage()
     config.stash[ADDRESSES] = stage.start()
@@ -47,7 +51,10 @@ def pytest_configure_node(node: object) -> None:
     """Called in the controller of a parallel run for each worker that it starts."""
     config: pytest.Config = node.config  # type: ignore[attr-defined]
     if ADDRESSES in config.stash:
+        from core.testing.forking import PRELOADED
+
         node.workerinput[WORKER_KEY] = config.stash[ADDRESSES].as_text()  # type: ignore[attr-defined]
+        node.workerinput[FORKING_KEY] = PRELOADED.address  # type: ignore[attr-defined]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

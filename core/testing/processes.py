@@ -18,7 +18,7 @@ from msgspec import Struct
 from core.db.database import Database
 from core.identity.directory import create_organization
 from core.settings import VARIABLES, Settings
-from core.testing.forking import ForkedPlugs
+from core.testing.forking import Forked
 from core.testing.tenants import PASSWORD, password_hash
 from core.testing.waiting import until
 
@@ -47,21 +47,28 @@ def environment_of(settings: Settings, *, python_path: Sequence[Path] = ()) -> d
     return kept | ours | {"PYTHONPATH": os.pathsep.join(paths)}
 
 
-def run_plugs(
-    *arguments: str, env: Mapping[str, str], cwd: Path, seconds: float = END_SECONDS
+def run(
+    *command: str, env: Mapping[str, str], cwd: Path, seconds: float = END_SECONDS
 ) -> subprocess.CompletedProcess[str]:
-    """A command of `plugs`, run to its end. Raises `TimeoutError` for one that goes on for longer."""
+    """A command (see `Forked`), run to its end. Raises `TimeoutError` for one that goes on for longer."""
     with tempfile.TemporaryDirectory(prefix="plugs-run-") as folder:
         output, errors = Path(folder, "stdout"), Path(folder, "stderr")
-        process = ForkedPlugs(arguments, env=env, cwd=cwd, output=output, errors=errors)
+        process = Forked(*command, env=env, cwd=cwd, output=output, errors=errors)
         try:
             code = process.wait(seconds)
         finally:
             process.kill()
         said = output.read_text(), errors.read_text()
     if code is None:
-        raise TimeoutError(f"plugs {' '.join(arguments)} went on for {seconds} seconds:\n{said[0]}{said[1]}")
-    return subprocess.CompletedProcess(("plugs", *arguments), code, *said)
+        raise TimeoutError(f"{' '.join(command)} went on for {seconds} seconds:\n{said[0]}{said[1]}")
+    return subprocess.CompletedProcess(command, code, *said)
+
+
+def run_plugs(
+    *arguments: str, env: Mapping[str, str], cwd: Path, seconds: float = END_SECONDS
+) -> subprocess.CompletedProcess[str]:
+    """A command of `plugs`, as `run` runs any."""
+    return run("plugs", *arguments, env=env, cwd=cwd, seconds=seconds)
 
 
 class PlugsProcess:
@@ -70,7 +77,7 @@ class PlugsProcess:
     def __init__(self, arguments: Sequence[str], *, env: Mapping[str, str], cwd: Path, log: Path) -> None:
         self.log = log
         self._command = " ".join(arguments)
-        self._process = ForkedPlugs(arguments, env=env, cwd=cwd, output=log)
+        self._process = Forked("plugs", *arguments, env=env, cwd=cwd, output=log)
 
     @property
     def pid(self) -> int:

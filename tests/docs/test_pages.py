@@ -1,45 +1,66 @@
-"""Every code block of docs/modules is run, as a reader would run it, in an environment of its own."""
+"""Every code block of docs/modules is run, as a reader would run it, in an environment of its own.
 
-import site
-import subprocess
-import sys
-import sysconfig
-import venv
+What the reader starts there is forked (`core.testing.forking`). Really started, `plugs` is in
+`tests/processes/test_up.py`, and `python` beside a forked one in `tests/processes/test_forking.py`.
+"""
+
 from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
+import asyncpg
 import pytest
 from msgspec import structs
+from sqlalchemy import delete
 
 from core.demo import make_demo
 from core.runtime import make_runtime
 from core.settings import Settings
-from core.testing.processes import environment_of, free_port
-from core.testing.stage import Addresses, cloned
+from core.tasks.models import OutboxJob
+from core.testing.forking import make_environment
+from core.testing.processes import environment_of, free_port, run
+from core.testing.stage import Addresses, clone_template, cloned
 from tests.docs.run_page import RUN, Unclassified, blocks_of
 
 DOCS = Path(__file__).parents[2] / "docs" / "modules"
 PAGES = sorted(DOCS.glob("*.md"))
 RUNNER = Path(__file__).with_name("run_page.py")
 SECONDS = 280
-COMMANDS = {
-    "plugs": "from core.cli import main; main()",
-    "pytest": "import pytest, sys; sys.exit(pytest.console_main())",
-    "pip": "import sys; from pip._internal.cli.main import main; sys.exit(main())",
-}
-"""What a reader's environment has on its path, beside its own Python."""
+NOT_THEIRS = " ".join(f"-p no:{plugin}" for plugin in ("faker", "hypothesispytest", "schemathesis", "time_machine"))
+"""Plugins of pytest that come with what we develop with, and not with `the-plugs[testing]`."""
+
+
+@asynccontextmanager
+async def one_at_a_time(addresses: Addresses) -> AsyncGenerator[asyncpg.Connection]:
+    """A connection to the stage's server; no other worker is in here meanwhile."""
+    connection = await asyncpg.connect(addresses.postgres)
+    try:
+        await connection.execute("SELECT pg_advisory_lock(hashtext('pages'))")
+        yield connection
+    finally:
+        await connection.close()
 
 
 @pytest.fixture(scope="session")
-async def demo_template(addresses: Addresses) -> AsyncGenerator[str]:
-    """The name of a database with the demo's organizations, which `plugs up` makes on a database of its own."""
-    database = f"demo_{uuid4().hex[:12]}"
-    async with cloned(addresses, database) as settings:
-        runtime = make_runtime(settings)
-        async with runtime.open_database("demo") as opened:
-            await make_demo(runtime, opened)
-        yield database
+async def demo_template(addresses: Addresses) -> str:
+    """The name of a database with the demo's organizations, which `plugs up` makes on a database of its own. What five
+    hundred new contacts lead to is no page's matter, so no worker finds it to be done.
+
+    The first that asks makes it, for all workers. It goes with the server.
+    """
+    name = f"{addresses.template}_demo"
+    async with one_at_a_time(addresses) as server:
+        if await server.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
+            return name
+        async with cloned(addresses, f"making_{name}") as settings:
+            runtime = make_runtime(settings)
+            async with runtime.open_database("demo") as opened:
+                await make_demo(runtime, opened)
+                async with opened.system() as system:
+                    await system.execute(delete(OutboxJob))
+            await clone_template(addresses, name, template=f"making_{name}")
+    return name
 
 
 @pytest.fixture
@@ -48,27 +69,12 @@ async def settings_of_page(addresses: Addresses, demo_template: str) -> AsyncGen
         yield structs.replace(settings, port=free_port(), log_level="info")
 
 
-@pytest.fixture
-def reader(tmp_path: Path) -> Path:
-    """A virtual environment that has what ours has, and can be installed into without touching ours."""
-    home = tmp_path / "venv"
-    venv.create(home, with_pip=False)
-    python = home / "bin" / "python"
-    packages = Path(sysconfig.get_path("purelib", vars={"base": str(home), "platbase": str(home)}))
-    ours = "; ".join(f"site.addsitedir({folder!r})" for folder in site.getsitepackages())
-    (packages / "ours.pth").write_text(f"import site; {ours}\n")
-    for name, program in COMMANDS.items():
-        script = home / "bin" / name
-        script.write_text(f"#!{python}\n{program}\n")
-        script.chmod(0o755)
-    return home
-
-
 @pytest.mark.timeout(SECONDS + 20)
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_block_of_the_page_runs(
-    page: Path, settings_of_page: Settings, addresses: Addresses, reader: Path, tmp_path: Path
+    page: Path, settings_of_page: Settings, addresses: Addresses, tmp_path: Path
 ) -> None:
+    reader = make_environment(tmp_path / "venv")
     env = (
         environment_of(settings_of_page)
         | addresses.lend()
@@ -79,16 +85,13 @@ def test_every_block_of_the_page_runs(
             "PIP_NO_INDEX": "1",  # nothing is downloaded: what a page installs is in the folder, or here already
             "PIP_NO_BUILD_ISOLATION": "0",  # pip's own way of saying "without"
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-            "PYTHONWARNINGS": "ignore",
+            "PYTEST_ADDOPTS": NOT_THEIRS,
         }
     )
     here = tmp_path / "here"
     here.mkdir()
 
-    ended = subprocess.run(
-        [reader / "bin" / "python", RUNNER, page], cwd=here, env=env, capture_output=True, text=True,
-        timeout=SECONDS, check=False,
-    )  # fmt: skip
+    ended = run(str(reader / "bin" / "python"), str(RUNNER), str(page), env=env, cwd=here, seconds=SECONDS)
 
     assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-8000:]
     assert ended.stdout.endswith(f"{len(list(blocks_of(page.read_text())))} blocks\n")
@@ -135,7 +138,7 @@ def test_a_block_that_does_not_hold_fails_its_page(page: str, tmp_path: Path) ->
     path = tmp_path / "page.md"
     path.write_text(page)
 
-    ended = subprocess.run([sys.executable, RUNNER, path], cwd=tmp_path, capture_output=True, text=True, check=False)
+    ended = run("python", str(RUNNER), str(path), env=environment_of(Settings()), cwd=tmp_path)
 
     assert ended.returncode == 1
     assert "page.md, line" in ended.stderr

@@ -1,8 +1,12 @@
-"""A process that follows one organization's modules as every API and worker process does, and says what it sees."""
+"""A process that follows one organization's modules as every API and worker process does, and says what it sees.
+
+`python -m tests.plugs.follower DATABASE_URL ORGANIZATION_ID MODULE` writes a line, whether the module is on: at once,
+and whenever it learns of a change.
+"""
 
 import asyncio
+import sys
 from collections.abc import Sequence
-from multiprocessing.connection import Connection
 from uuid import UUID
 
 from core.db.announcements import Watcher
@@ -16,12 +20,7 @@ async def decided(_organization_id: UUID, _modules: Sequence[str]) -> None:
     """Nothing is undecided here."""
 
 
-def run(url: str, organization_id: UUID, module: str, told: Connection) -> None:
-    """Sends whether the module is on: at once, and whenever it learns of a change."""
-    asyncio.run(follow(url, organization_id, module, told))
-
-
-async def follow(url: str, organization_id: UUID, module: str, told: Connection) -> None:
+async def follow(url: str, organization_id: UUID, module: str) -> None:
     async def listen() -> TenantConnection:
         return await connect(url, role=SYSTEM_ROLE, name="follower")
 
@@ -34,7 +33,12 @@ async def follow(url: str, organization_id: UUID, module: str, told: Connection)
         while not watching.done():
             enabled = module in (await states.of(organization_id)).enabled
             if enabled != said:
-                told.send(enabled)
+                sys.stdout.write(f"{enabled}\n")
+                sys.stdout.flush()
                 said = enabled
             await changed.wait()
             changed.clear()
+
+
+if __name__ == "__main__":
+    asyncio.run(follow(sys.argv[1], UUID(sys.argv[2]), sys.argv[3]))

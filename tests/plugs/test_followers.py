@@ -1,9 +1,11 @@
 """Every process follows a switch in under a second, also one whose listening connection was lost."""
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from multiprocessing.connection import Connection
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import IO
 from uuid import uuid4
 
 import asyncpg
@@ -14,12 +16,14 @@ from core.db.database import Database
 from core.plugs.switchboard import Switch
 from core.principal import Principal, PrincipalKind
 from core.runtime import Runtime
-from core.testing.forking import FORKING
+from core.testing.forking import Forked
+from core.testing.processes import environment_of
 from core.testing.tenants import Tenant
 from core.testing.waiting import until
 from core.toggles.models import ModuleState
-from tests.plugs.follower import run
 
+ROOT = Path(__file__).parents[2]
+SAID = {"True\n": True, "False\n": False}
 PROCESSES = 16
 TIMES = 100
 FOLLOWED_WITHIN = 1.0
@@ -27,30 +31,25 @@ SOMEBODY = str(uuid4())
 
 
 @contextmanager
-def followers(tenant: Tenant, number: int) -> Iterator[list[Connection]]:
+def followers(tenant: Tenant, number: int) -> Iterator[list[IO[str]]]:
     """What so many processes say."""
-    url = tenant.application.runtime.settings.database_url
-    pipes = [FORKING.Pipe(duplex=False) for _ in range(number)]
-    processes = [
-        FORKING.Process(target=run, args=(url, tenant.organization_id, "networking", told), daemon=True)
-        for _, told in pipes
-    ]
-    for process in processes:
-        process.start()
-    for _, told in pipes:
-        told.close()  # ours: so that nobody waits for a process that has died
-    try:
-        yield [heard for heard, _ in pipes]
-    finally:
-        for process in processes:
-            process.kill()
-        for process in processes:
-            process.join()
+    settings = tenant.application.runtime.settings
+    follow = ("python", "-m", "tests.plugs.follower", settings.database_url, str(tenant.organization_id), "networking")
+    with ExitStack() as stack:
+        heard: list[IO[str]] = []
+        for _ in range(number):
+            reader, writer = os.pipe()
+            heard.append(stack.enter_context(os.fdopen(reader)))
+            process = Forked(*follow, env=environment_of(settings), cwd=ROOT, output=writer)
+            os.close(writer)  # ours: so that nobody waits for a process that has died
+            stack.callback(process.kill)
+        yield heard
 
 
-async def said(pipes: list[Connection]) -> list[bool]:
+async def said(heard: list[IO[str]]) -> list[bool]:
     """The next thing that each of them says."""
-    return await asyncio.to_thread(lambda: [pipe.recv() for pipe in pipes])
+    lines = await asyncio.to_thread(lambda: [pipe.readline() for pipe in heard])
+    return [SAID[line] for line in lines]
 
 
 async def test_sixteen_processes_follow_a_hundred_switches_within_a_second(acme: Tenant) -> None:
