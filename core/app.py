@@ -34,6 +34,7 @@ from core.http.openapi import prepare_openapi
 from core.http.parameters import note_known_parameters, refuse_unknown_parameters
 from core.http.problems import EXCEPTION_HANDLERS
 from core.http.rate_limits import RateLimitHeaders, RateLimits
+from core.http.routers import OwnRouter
 from core.http.security_headers import SecurityHeaders
 from core.http.time_limits import TimeLimits
 from core.identity.oidc.sign_in import OidcSignIn
@@ -138,8 +139,8 @@ def _local_routes(settings: Settings) -> list[Router]:
     return [mailbox_router(mailbox_folder(settings))]
 
 
-def _module_router(plug: Plug) -> Router:
-    return Router(
+def _module_router(plug: Plug) -> OwnRouter:
+    return OwnRouter(
         f"/api/v1/{plug.name}",
         route_handlers=list(plug.module.routes),
         tags=[plug.module.title],

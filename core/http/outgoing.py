@@ -12,7 +12,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Iterable, Mapping
-from functools import cached_property
+from functools import cache
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -100,8 +100,9 @@ class Outgoing:
         self, method: str, url: str, headers: Mapping[str, str], content: bytes | None, most_bytes: int
     ) -> Answer:
         road = PublicRoad(loopback=self._loopback, only_loopback=url.startswith("http:"))
+        tls = self._tls or _public_authorities()
         async with (
-            httpcore.AsyncConnectionPool(ssl_context=self._context, network_backend=road, retries=0) as pool,
+            httpcore.AsyncConnectionPool(ssl_context=tls, network_backend=road, retries=0) as pool,
             pool.stream(method, url, headers=list(headers.items()), content=content) as response,
         ):
             body = bytearray()
@@ -111,10 +112,6 @@ class Outgoing:
                     raise OutgoingFailed("too large")
         answered = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
         return Answer(status=response.status, headers=answered, body=bytes(body))
-
-    @cached_property
-    def _context(self) -> ssl.SSLContext:
-        return self._tls or ssl.create_default_context(cafile=certifi.where())
 
 
 class PublicRoad(httpcore.AsyncNetworkBackend):
@@ -164,3 +161,9 @@ async def resolve(host: str, port: int) -> list[Address]:
     """All addresses of a name, in the order to try them; of `0x7f.1` and the like too, as the system reads them."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(parse_address(str(address[0])) for *_, address in found))
+
+
+@cache
+def _public_authorities() -> ssl.SSLContext:
+    """Read once a process, which takes 20 ms."""
+    return ssl.create_default_context(cafile=certifi.where())

@@ -28,7 +28,8 @@ async def hash_password(password: str) -> str:
 
 async def verify_password(password: str, password_hash: str | None) -> bool:
     """Takes the same time for an account that doesn't exist: its password is checked against a hash of nothing."""
-    matches = await asyncio.get_running_loop().run_in_executor(_pool, _matches, password, password_hash or _decoy())
+    compared = password_hash or _decoy(HASHER)
+    matches = await asyncio.get_running_loop().run_in_executor(_pool, _matches, password, compared)
     return matches and password_hash is not None
 
 
@@ -57,5 +58,5 @@ def _matches(password: str, password_hash: str) -> bool:
 
 
 @cache
-def _decoy() -> str:
-    return HASHER.hash("no account has this password")
+def _decoy(hasher: PasswordHasher) -> str:
+    return hasher.hash("no account has this password")

@@ -4,7 +4,7 @@ The servers start once, in the process that the run was started in; parallel wor
 and share nothing else.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -69,7 +69,18 @@ def addresses(pytestconfig: pytest.Config) -> "Addresses":
 
 
 @pytest.fixture(scope="session")
-async def settings(addresses: "Addresses", request: pytest.FixtureRequest) -> AsyncGenerator["Settings"]:
+def cheap_passwords() -> Generator[None]:
+    """Nobody waits for a hash, but where `core.testing.passwords` puts the full cost back."""
+    from core.testing.passwords import CHEAP, hashing_with
+
+    with hashing_with(CHEAP):
+        yield
+
+
+@pytest.fixture(scope="session")
+async def settings(
+    addresses: "Addresses", request: pytest.FixtureRequest, cheap_passwords: None
+) -> AsyncGenerator["Settings"]:
     """Settings on a database that is this worker's own."""
     from core.testing.stage import cloned
 
@@ -79,7 +90,7 @@ async def settings(addresses: "Addresses", request: pytest.FixtureRequest) -> As
 
 
 @pytest.fixture
-async def scratch(addresses: "Addresses") -> AsyncGenerator["Runtime"]:
+async def scratch(addresses: "Addresses", cheap_passwords: None) -> AsyncGenerator["Runtime"]:
     """A migrated database that is this test's own to break."""
     from core.runtime import make_runtime
     from core.testing.stage import cloned

@@ -5,9 +5,10 @@ be filled fails them.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
+from functools import cache
 from itertools import count, groupby
 from typing import Any, cast
 from uuid import UUID
@@ -103,6 +104,7 @@ class Rows:
         return [value] if isinstance(column.type, ARRAY) else value
 
 
+@cache
 def _python_type(column: "Column[Any]") -> type:
     """That of the items for an array; `object` for types that SQLAlchemy has no Python type for."""
     if isinstance(column.type, JSON):
@@ -121,7 +123,8 @@ def _is_made_by_the_database(column: "Column[Any]") -> bool:
     return column.server_default is not None and _python_type(column) in {bool, object}
 
 
-def _closed_sets(table: Table) -> dict[str, str]:
+@cache
+def _closed_sets(table: Table) -> Mapping[str, str]:
     """The first value of each column that a CHECK constraint limits to a set."""
     checks = (str(check.sqltext) for check in table.constraints if isinstance(check, CheckConstraint))
     return {found[1]: found[2] for check in checks if (found := CLOSED_SET.match(check))}

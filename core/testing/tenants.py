@@ -10,16 +10,17 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+from argon2 import PasswordHasher
 from msgspec import Struct
 from sqlalchemy import func, insert, select, update
 
 from core.app import Application
 from core.db.database import Database
+from core.identity import passwords
 from core.identity.directory import create_organization, find_owner
 from core.identity.models import Membership, User
 from core.identity.operators import grant_operator
 from core.identity.origins import Origin
-from core.identity.passwords import HASHER
 from core.ids import new_id
 from core.permissions import Role
 from core.principal import Principal, PrincipalKind
@@ -36,9 +37,14 @@ _CLIENTS = count()
 type MakeTenant = Callable[..., Awaitable["Tenant"]]
 
 
-@cache
 def password_hash() -> str:
-    return HASHER.hash(PASSWORD)
+    """Of `PASSWORD`, at what a hash costs now."""
+    return _hash_of_password(passwords.HASHER)
+
+
+@cache
+def _hash_of_password(hasher: PasswordHasher) -> str:
+    return hasher.hash(PASSWORD)
 
 
 class Tenant(Struct, frozen=True, kw_only=True):

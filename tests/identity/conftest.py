@@ -8,12 +8,20 @@ from letterbox import Letterbox, open_letterbox
 
 from core.app import Application
 from core.settings import Settings
+from core.testing.passwords import FULL, hashing_with
 
 
 @pytest.fixture
 async def letterbox(application: Application) -> AsyncGenerator[Letterbox]:
     async with open_letterbox(application) as opened:
         yield opened
+
+
+@pytest.fixture
+def full_cost() -> Iterator[None]:
+    """Passwords cost what they cost in production."""
+    with hashing_with(FULL):
+        yield
 
 
 @pytest.fixture(scope="session")

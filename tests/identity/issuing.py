@@ -17,6 +17,7 @@ from msgspec import Struct
 from core.app import Application, create_app
 from core.identity.oidc.issuer import Issuer
 from core.settings import Settings
+from core.testing.processes import NO_AUTHORITIES
 from core.testing.stage import runtime_on
 from core.testing.tenants import client_of, running
 
@@ -31,11 +32,11 @@ class LocalIssuer(Struct, frozen=True):
     def will(self, **misdeeds: Any) -> None:
         """From now on it does this otherwise than it should, and nothing of what it was told before."""
         told = json.dumps(misdeeds).encode()  # httpx's own would not let half a character through
-        httpx.post(f"{self.url}/control", content=told, trust_env=False).raise_for_status()
+        httpx.post(f"{self.url}/control", content=told, verify=NO_AUTHORITIES, trust_env=False).raise_for_status()
 
     def asked(self, path: str) -> int:
         """How often it was."""
-        return httpx.get(f"{self.url}/asked", trust_env=False).json().get(path, 0)
+        return httpx.get(f"{self.url}/asked", verify=NO_AUTHORITIES, trust_env=False).json().get(path, 0)
 
     def vouches_for(self, address: str, **claims: Any) -> None:
         self.will(claims={"sub": f"subject of {address}", "email": address, "email_verified": True, **claims})
@@ -95,7 +96,7 @@ class Browser:
         return {**query, "browser_secret": started.json()["browser_secret"]}
 
     async def visit(self, url: str) -> dict[str, str]:
-        async with httpx.AsyncClient(trust_env=False) as browser:
+        async with httpx.AsyncClient(verify=NO_AUTHORITIES, trust_env=False) as browser:
             redirect = await browser.get(url)
         assert redirect.status_code == 302, redirect.text
         return dict(parse_qsl(urlsplit(redirect.headers["location"]).query))

@@ -12,7 +12,8 @@ from sqlalchemy import select, text, update
 
 from core.identity.breached import is_breached
 from core.identity.models import User
-from core.identity.passwords import HASHER, THREADS, hash_password, verify_password
+from core.identity.passwords import THREADS, hash_password, verify_password
+from core.testing.passwords import FULL
 from core.testing.tenants import PASSWORD, Tenant, client_of
 from core.testing.waiting import until
 
@@ -166,6 +167,7 @@ async def test_a_short_password_is_never_left_alone(acme: Tenant) -> None:
     assert (off.status_code, off.json()["code"]) == (409, "password-too-short")
 
 
+@pytest.mark.usefixtures("full_cost")
 async def test_argon2id_is_at_least_at_its_floor() -> None:
     parameters = extract_parameters(await hash_password(PASSWORD))
 
@@ -174,10 +176,11 @@ async def test_argon2id_is_at_least_at_its_floor() -> None:
     assert parameters.time_cost >= 2
 
 
+@pytest.mark.usefixtures("full_cost")
 async def test_hashing_leaves_the_event_loop_free_and_is_bounded() -> None:
     loop = asyncio.get_running_loop()
     longest, last = 0.0, loop.time()
-    work = [asyncio.create_task(verify_password("x" * 15, HASHER.hash(PASSWORD))) for _ in range(3)]
+    work = [asyncio.create_task(verify_password("x" * 15, FULL.hash(PASSWORD))) for _ in range(3)]
     work += [asyncio.create_task(hash_password(PASSWORD)) for _ in range(20)]
     await asyncio.sleep(0)
     last = loop.time()
@@ -192,6 +195,7 @@ async def test_hashing_leaves_the_event_loop_free_and_is_bounded() -> None:
     assert len(_pool._threads) <= THREADS
 
 
+@pytest.mark.usefixtures("full_cost")
 async def test_an_old_hash_is_renewed_at_sign_in(acme: Tenant) -> None:
     weak = PasswordHasher(time_cost=1, memory_cost=8 * 1024, parallelism=1).hash(PASSWORD)
     async with acme.database.system() as system:
@@ -202,5 +206,5 @@ async def test_an_old_hash_is_renewed_at_sign_in(acme: Tenant) -> None:
     async with acme.database.system() as system:
         stored = await system.scalar(select(User.password_hash).where(User.id == acme.user_id))
     assert stored is not None
-    assert extract_parameters(stored).memory_cost == HASHER.memory_cost
+    assert extract_parameters(stored).memory_cost == FULL.memory_cost
     assert (await sign_in(acme)).status_code == 200

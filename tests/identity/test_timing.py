@@ -41,6 +41,7 @@ async def test_a_password_is_hashed_once_whether_or_not_there_is_an_account(
     assert argon2.count == 1
 
 
+@pytest.mark.usefixtures("full_cost")
 async def test_known_and_unknown_addresses_take_the_same_time(new_tenant: MakeTenant) -> None:
     """Few samples, on a machine that does other things as well: what it finds is a path that is much shorter."""
     tenants = [await new_tenant() for _ in range(12)]

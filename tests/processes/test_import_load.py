@@ -1,12 +1,18 @@
-"""A hundred thousand rows: how long they take, how much memory the worker needs, and that every duplicate is found."""
+"""Many rows: how long they take, how much memory the worker needs, and that every duplicate is found.
+
+What is promised of 100,000 rows is concluded from fewer, or measured by hand: `IMPORT_ROWS=100000 pytest` this file.
+"""
 
 import csv
 import io
 import logging
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from core.testing.processes import Member
 from core.testing.waiting import until
@@ -14,11 +20,18 @@ from tests.processes.conftest import OpenSite
 
 figures = logging.getLogger("figures")
 
-ROWS = 100_000
+PROMISED_ROWS = 100_000
+ROWS = int(os.environ.get("IMPORT_ROWS", "20_000"))
+FEW_ROWS = 2_000
+"""After that many, the worker has all in memory that doesn't grow with the rows."""
 EVERY = 10
 """Every tenth row is somebody who stood in the file before: by address, by number or by profile, in turns."""
 WITHIN_SECONDS = 60
 MEMORY_BYTES = 300 * 1_048_576
+READS_A_ROW = 200
+"""Of the database, on average. When each look-up read all that the organization has, 20,000 rows took 600 each, and no
+clock would have told."""
+READ = text("SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) FROM pg_stat_user_tables")
 COLUMNS = ("first_name", "last_name", "email", "phone", "company", "job_title", "linkedin_url", "notes")
 
 
@@ -35,11 +48,11 @@ def row_of(number: int) -> dict[str, str]:
     }
 
 
-def file_of_many() -> bytes:
+def file_of(rows: int) -> bytes:
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS)
     writer.writeheader()
-    for number in range(ROWS):
+    for number in range(rows):
         row = row_of(number)
         if number % EVERY == EVERY - 1:
             earlier = row_of(number - EVERY + 1)
@@ -76,20 +89,28 @@ async def import_of(member: Member, content: bytes, **options: str) -> tuple[dic
 @pytest.mark.timeout(400)
 async def test_a_hundred_thousand_rows_are_taken_in_a_minute_and_little_memory(open_site: OpenSite) -> None:
     async with open_site() as site:
-        _, worker = await site.deployment.start_both()
-        acme = await site.new_member()
+        api, worker = await site.deployment.start_both()
+        await import_of(await site.new_member(), file_of(FEW_ROWS))
+        at_first = peak_memory(worker.pid)
 
-        told, seconds = await import_of(acme, file_of_many())
+        told, seconds = await import_of(await site.new_member(), file_of(ROWS))
 
-        megabytes = peak_memory(worker.pid) / 1_048_576
-        figures.warning(f"{ROWS} rows in {seconds:.1f} s, {megabytes:.0f} MB at most in the worker")
-        counts = {name: told[name] for name in ("state", "rows_done", "rows_created", "rows_skipped", "rows_failed")}
-        assert counts == {
-            "state": "done",
-            "rows_done": ROWS,
-            "rows_created": ROWS - ROWS // EVERY,
-            "rows_skipped": ROWS // EVERY,
-            "rows_failed": 0,
-        }
-        assert seconds < WITHIN_SECONDS
-        assert megabytes * 1_048_576 < MEMORY_BYTES
+        at_last = peak_memory(worker.pid)
+        for process in (api, worker):  # only then everything that they read is counted
+            process.send(signal.SIGTERM)
+            await process.ended()
+        async with site.database.system() as system:
+            read = (await system.scalars(READ)).one()
+    memory = at_first + (at_last - at_first) / (ROWS - FEW_ROWS) * (PROMISED_ROWS - FEW_ROWS)
+    figures.warning(f"{ROWS} rows in {seconds:.1f} s, {memory / 1_048_576:.0f} MB for {PROMISED_ROWS}, {read} read")
+    counts = {name: told[name] for name in ("state", "rows_done", "rows_created", "rows_skipped", "rows_failed")}
+    assert counts == {
+        "state": "done",
+        "rows_done": ROWS,
+        "rows_created": ROWS - ROWS // EVERY,
+        "rows_skipped": ROWS // EVERY,
+        "rows_failed": 0,
+    }
+    assert seconds / ROWS * PROMISED_ROWS < WITHIN_SECONDS
+    assert memory < MEMORY_BYTES
+    assert read < READS_A_ROW * ROWS

@@ -15,7 +15,7 @@ import pytest
 from core.local.postgres import LocalPostgres
 from core.local.redis import LocalRedis
 from core.settings import DEMO_PASSWORD, Settings
-from core.testing.processes import PlugsProcess, environment_of, free_port
+from core.testing.processes import NO_AUTHORITIES, PlugsProcess, environment_of, free_port
 from core.testing.stage import Addresses, clone_template, drop_database
 from core.testing.waiting import until
 
@@ -54,7 +54,7 @@ class Up:
         """With every process of its tree noted in `tree`."""
         process = self.start()
         await process.says("is ready at", within=READY_SECONDS)
-        async with httpx.AsyncClient(base_url=self.url) as client:
+        async with httpx.AsyncClient(base_url=self.url, verify=NO_AUTHORITIES, trust_env=False) as client:
             assert (await client.get("/health/ready")).status_code == 200
         self.tree = {psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)}
         return process
@@ -93,7 +93,7 @@ def is_worker(process: psutil.Process) -> bool:
 def contacts_of(up: Up, slug: str) -> int:
     """How many contacts the demo's owner sees."""
     credentials = {"email": f"owner@{slug}.example", "password": DEMO_PASSWORD}
-    with httpx.Client(base_url=up.url) as client:
+    with httpx.Client(base_url=up.url, verify=NO_AUTHORITIES, trust_env=False) as client:
         token = client.post("/api/v1/auth/login", json=credentials).raise_for_status().json()["access_token"]
         client.headers["authorization"] = f"Bearer {token}"
         return len(client.get("/api/v1/networking/contacts/export.csv").raise_for_status().text.splitlines()) - 1
@@ -174,7 +174,7 @@ async def test_with_both_urls_set_it_uses_those_servers_and_makes_no_demo(up: Up
 
     assert "owner@acme.example" not in process.read_log()
     login = {"email": "owner@acme.example", "password": DEMO_PASSWORD}
-    async with httpx.AsyncClient(base_url=up.url) as client:
+    async with httpx.AsyncClient(base_url=up.url, verify=NO_AUTHORITIES, trust_env=False) as client:
         assert (await client.post("/api/v1/auth/login", json=login)).status_code == 401
     assert not up.settings.data_dir.exists()
     process.send(signal.SIGTERM)
