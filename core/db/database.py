@@ -100,9 +100,8 @@ class TenantSession(AsyncSession):
 
     async def run(self, statement: Statement, /, **values: Any) -> list[Row]:
         """Any compiled statement within this transaction. A parameter `tenant` is the transaction's own."""
-        driver = await self._driver()
         context: TenantContext = self._here[CONTEXT]
-        return await driver.fetch(statement.sql, *statement.arguments(context.organization_id, values))
+        return await self._fetch(statement.sql, statement.arguments(context.organization_id, values))
 
     async def insert[M: TenantModel](self, model: type[M], /, **values: Any) -> M:
         """Write one new row, now, and return it: what `add` and `flush` do for rows of all kinds in an order of their
@@ -114,7 +113,7 @@ class TenantSession(AsyncSession):
         statement = insert_of(model)
         values["organization_id"] = self._here[CONTEXT].organization_id
         row = statement.row(values)
-        await (await self._driver()).fetch(statement.sql, *statement.arguments_of(row))
+        await self._fetch(statement.sql, statement.arguments_of(row))
         made = as_loaded(model, row)
         self.sync_session.add(made)
         return made
@@ -124,29 +123,50 @@ class TenantSession(AsyncSession):
         that two who want the same can't wait for each other. As the first thing that a transaction does it costs no
         round trip: it rides on BEGIN."""
         sql = _locks("pg_advisory_xact_lock_shared", shared) + _locks("pg_advisory_xact_lock", numbers)
-        if not (driver := await self._connected()).is_in_transaction():
-            driver.enter(self._here[CONTEXT], first=sql)
-            await self._begin()
-        elif sql:
-            await driver.execute(sql)
+        driver = await self._connected()
+        try:
+            if not driver.is_in_transaction():
+                await self._begin(driver, first=sql)
+            elif sql:
+                await driver.execute(sql)
+        except BaseException as error:
+            self._note_end(driver, error)
+            raise
 
-    async def _driver(self) -> TenantConnection:
-        """The connection itself, in this transaction, which has seen all that was added and changed."""
+    async def _fetch(self, sql: str, arguments: Sequence[Any]) -> list[Row]:
         sync = self.sync_session
         if self.autoflush and (sync.new or sync.dirty or sync.deleted):
             await self.flush()
-        if not (driver := await self._connected()).is_in_transaction():
-            await self._begin()
-        return driver
+        driver = await self._connected()
+        try:
+            if not driver.is_in_transaction():
+                await self._begin(driver)
+            return await driver.fetch(sql, *arguments)
+        except BaseException as error:
+            self._note_end(driver, error)
+            raise
 
     async def _connected(self) -> TenantConnection:
+        """The connection itself, without SQLAlchemy's ways around it."""
         if HELD not in self._here:
             await self.connection()
-        return self._here[HELD].driver_connection
+        held: Connection = self._here[HELD]
+        return cast("TenantConnection", held.connection.driver_connection)
 
-    async def _begin(self) -> None:
+    async def _begin(self, driver: TenantConnection, *, first: str = "") -> None:
         """What SQLAlchemy does before the first statement that it sends itself."""
-        await self._here[HELD]._start_transaction()
+        if first:
+            driver.enter(self._here[CONTEXT], first=first)
+        transaction = driver.transaction()
+        await transaction.start()
+        self._here[HELD].connection.dbapi_connection._transaction = transaction
+
+    def _note_end(self, driver: TenantConnection, error: BaseException) -> None:
+        """Tell SQLAlchemy of a connection that is gone: it notices that of its own statements alone, and would roll
+        back, or commit, what is no more."""
+        if driver.is_closed():
+            held: Connection = self._here[HELD]
+            held.invalidate(error)
 
     def write_at_commit(self, what: Any) -> None:
         """Keep something until the commit, where all that waits is written at once. A savepoint that is rolled back
@@ -270,8 +290,8 @@ async def act_as(system: AsyncSession, user_id: UUID) -> None:
 def _enter_tenant(session: Session, _transaction: SessionTransaction, connection: Connection) -> None:
     """BEGIN is sent with the first statement, so naming the tenant here costs no round trip."""
     context: Acting | None = session.info[CONTEXT]
-    session.info[HELD] = adapted = connection.connection.dbapi_connection
-    cast("TenantConnection", cast("Any", adapted).driver_connection).enter(context)
+    session.info[HELD] = connection
+    cast("TenantConnection", connection.connection.driver_connection).enter(context)
 
 
 @event.listens_for(_SyncTenantSession, "before_flush")

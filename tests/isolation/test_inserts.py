@@ -5,7 +5,8 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from sqlalchemy import inspect, select
+from sqlalchemy import func, inspect, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from core.db.database import TenantSession
 from core.db.models import TenantModel
@@ -92,3 +93,21 @@ async def test_what_the_model_does_not_have_or_postgresql_fills_in_is_refused(ac
     async with lane_of(acme) as lane:
         with pytest.raises(TypeError, match=unknown):
             await lane.insert(Contact, first_name="Ada", **{unknown: "x"})
+
+
+async def test_what_was_written_on_a_connection_that_is_gone_is_never_said_to_be_committed(acme: Tenant) -> None:
+    async with lane_of(acme) as lane:
+        await lane.insert(Contact, first_name="Ada")
+        pid = await lane.scalar(select(func.pg_backend_pid()))
+        async with acme.database.system() as system:
+            await system.execute(select(func.pg_terminate_backend(pid)))
+        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
+            await lane.insert(Contact, first_name="Bob")
+
+        with pytest.raises(SQLAlchemyError):
+            await lane.commit()
+
+        await lane.rollback()
+        await lane.insert(Contact, first_name="Cleo")
+        await lane.commit()
+        assert (await lane.scalars(select(Contact.first_name))).all() == ["Cleo"]
