@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from core.db.database import TenantSession
 from core.db.models import TenantModel
 from core.db.tenancy import TenantContext
+from core.settings import Settings
 from core.testing.tenants import Tenant
 from modules.networking.models import Contact
 from modules.networking.tag_models import Tag
@@ -95,12 +96,15 @@ async def test_what_the_model_does_not_have_or_postgresql_fills_in_is_refused(ac
             await lane.insert(Contact, first_name="Ada", **{unknown: "x"})
 
 
-async def test_what_was_written_on_a_connection_that_is_gone_is_never_said_to_be_committed(acme: Tenant) -> None:
+async def test_what_was_written_on_a_connection_that_is_gone_is_never_said_to_be_committed(
+    acme: Tenant, settings: Settings
+) -> None:
     async with lane_of(acme) as lane:
         await lane.insert(Contact, first_name="Ada")
         pid = await lane.scalar(select(func.pg_backend_pid()))
-        async with acme.database.system() as system:
-            await system.execute(select(func.pg_terminate_backend(pid)))
+        superuser = await asyncpg.connect(settings.database_url)
+        await superuser.execute("SELECT pg_terminate_backend($1)", pid)
+        await superuser.close()
         with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
             await lane.insert(Contact, first_name="Bob")
 
