@@ -96,22 +96,34 @@ async def test_what_the_model_does_not_have_or_postgresql_fills_in_is_refused(ac
             await lane.insert(Contact, first_name="Ada", **{unknown: "x"})
 
 
+async def insert_on_a_connection_that_is_ended(lane: TenantSession, settings: Settings) -> None:
+    await lane.insert(Contact, first_name="Ada")
+    pid = await lane.scalar(select(func.pg_backend_pid()))
+    superuser = await asyncpg.connect(settings.database_url)
+    await superuser.execute("SELECT pg_terminate_backend($1)", pid)
+    await superuser.close()
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)):
+        await lane.insert(Contact, first_name="Bob")
+
+
 async def test_what_was_written_on_a_connection_that_is_gone_is_never_said_to_be_committed(
     acme: Tenant, settings: Settings
 ) -> None:
     async with lane_of(acme) as lane:
-        await lane.insert(Contact, first_name="Ada")
-        pid = await lane.scalar(select(func.pg_backend_pid()))
-        superuser = await asyncpg.connect(settings.database_url)
-        await superuser.execute("SELECT pg_terminate_backend($1)", pid)
-        await superuser.close()
-        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)):
-            await lane.insert(Contact, first_name="Bob")
+        await insert_on_a_connection_that_is_ended(lane, settings)
 
         with pytest.raises(SQLAlchemyError):
             await lane.commit()
 
+
+async def test_a_connection_that_is_gone_is_rolled_back_without_a_word_and_the_next_one_works(
+    acme: Tenant, settings: Settings
+) -> None:
+    async with lane_of(acme) as lane:
+        await insert_on_a_connection_that_is_ended(lane, settings)
+
         await lane.rollback()
+
         await lane.insert(Contact, first_name="Cleo")
         await lane.commit()
         assert (await lane.scalars(select(Contact.first_name))).all() == ["Cleo"]
