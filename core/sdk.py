@@ -25,7 +25,7 @@ from core.db.models import (
     tenant_unique,
 )
 from core.db.pages import DEFAULT_LIMIT, ListQuery, Page
-from core.db.reads import Read, ReadLane, mine
+from core.db.reads import Read, ReadLane, Together, mine
 from core.db.statements import Row
 from core.errors import (
     Conflict,
@@ -134,6 +134,7 @@ __all__ = [
     "SubjectId",
     "Tagged",
     "TenantModel",
+    "Together",
     "TooLarge",
     "Unavailable",
     "UploadFile",

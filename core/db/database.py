@@ -149,7 +149,7 @@ class TenantSession(AsyncSession):
     async def _connected(self) -> TenantConnection:
         """The connection itself, without SQLAlchemy's ways around it."""
         if HELD not in self._here:
-            await self.connection()
+            await self.run_sync(Session.connection)
         held: Connection = self._here[HELD]
         return cast("TenantConnection", held.connection.driver_connection)
 

@@ -13,7 +13,8 @@ from collections.abc import AsyncIterator
 from typing import Any, Protocol, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Uuid, bindparam
+from sqlalchemy import ColumnElement, Select, Text, Uuid, bindparam, func, literal_column, select
+from sqlalchemy import cast as cast_as
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.models import TenantRow
@@ -43,6 +44,27 @@ class Read(Statement):
         if "set_config" in made.sql.lower():
             raise ValueError("a read can't change the settings of its connection, on which the tenant stands")
         return made
+
+
+class Together(Read):
+    """Several reads in one round trip, where each finds a handful of rows: one row comes back, with the rows of each
+    read as a JSON array under its name.
+
+        KNOWN = Together(required=REQUIRED_FIELDS, matches=FIND)
+        [known] = await ctx.db.rows(KNOWN, …)       # json.decode(known["matches"], type=list[Match])
+    """
+
+    __slots__ = ()
+
+    def __init__(self, **reads: Read) -> None:
+        super().__init__(select(*(_as_json(name, read) for name, read in reads.items())))
+
+
+def _as_json(name: str, read: Read) -> ColumnElement[str]:
+    alias = f"_{name}"  # as no column is called: to PostgreSQL that would come before the row
+    rows = cast("Select[*tuple[Any, ...]]", read.statement).subquery(alias)
+    array = func.coalesce(func.json_agg(literal_column(alias)), literal_column("'[]'::json"))
+    return cast_as(select(array).select_from(rows).scalar_subquery(), Text).label(name)
 
 
 class Reads(Protocol):

@@ -30,14 +30,14 @@ class Compiled(Struct, frozen=True):
 class Statement:
     """The SQL, and the order of its parameters. Values are bound each time, as the driver takes them: JSON as text."""
 
-    __slots__ = ("_compiled", "_statement")
+    __slots__ = ("_compiled", "statement")
 
     def __init__(self, statement: Executable) -> None:
-        self._statement = statement
+        self.statement = statement
         self._compiled: Compiled | None = None
 
     def _compile(self) -> Compiled:
-        made = cast("SQLCompiler", cast("ClauseElement", self._statement).compile(dialect=DIALECT))
+        made = cast("SQLCompiler", cast("ClauseElement", self.statement).compile(dialect=DIALECT))
         return Compiled(str(made), made.positiontup or (), made.params)
 
     @property

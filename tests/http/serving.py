@@ -13,7 +13,7 @@ from core.runtime import make_runtime
 from core.sdk import Module, Permission
 from core.settings import Settings
 from core.testing.stage import runtime_on
-from core.testing.tenants import Tenant, client_of
+from core.testing.tenants import Tenant, client_of, running
 
 WRITE = Permission("scratch:write", "Break things")
 
@@ -24,7 +24,7 @@ async def serving(settings: Settings, *routes: Any) -> AsyncGenerator[Applicatio
     module = Module(name="scratch", title="Scratch", permissions=[WRITE], routes=routes)
     plug = Plug(module=module, package="scratch", distribution="scratch", version="0", directory=Path("/nowhere"))
     application = create_app(make_runtime(settings, Plugs([plug])) if routes else runtime_on(settings))
-    async with application.litestar.lifespan():
+    async with running(application):
         yield application
 
 

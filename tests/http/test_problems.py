@@ -19,6 +19,7 @@ from msgspec import Struct, structs
 from serving import WRITE, client_for, serving
 from sqlalchemy import text
 
+from core.app import Application
 from core.sdk import Ctx, FromPath, JSONBody, NotFound, get, post, requires
 from core.settings import Settings
 from core.testing.tenants import Tenant, client_of
@@ -98,12 +99,19 @@ async def scratch(settings: Settings) -> "AsyncGenerator[asyncpg.Connection[asyn
         await connection.close()
 
 
+@pytest.fixture(scope="module")
+async def failing(settings: Settings) -> AsyncGenerator[Application]:
+    """An application in which things go wrong."""
+    async with serving(settings, raise_error) as application:
+        yield application
+
+
 KINDS = ("runtime", "type", "key", "lookup", "recursion", "memory", "group", "assertion")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_an_error_that_nobody_foresaw_tells_nothing(settings: Settings, acme: Tenant, kind: str) -> None:
-    async with serving(settings, raise_error) as application, client_for(application, acme) as client:
+async def test_an_error_that_nobody_foresaw_tells_nothing(failing: Application, acme: Tenant, kind: str) -> None:
+    async with client_for(failing, acme) as client:
         answer = await client.get(f"/api/v1/scratch/raise/{kind}")
 
     assert problem_of(answer, 500, "internal-error")["detail"] == "Something went wrong on our side"

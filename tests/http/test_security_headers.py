@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import httpx
@@ -94,9 +94,15 @@ async def test_https_is_insisted_on_in_production(
     assert answer.headers.get("strict-transport-security") == expected
 
 
-async def cross_origin(settings: Settings, method: str, path: str, **headers: str) -> httpx.Response:
-    own = structs.replace(settings, cors_origins=f"{APP}, https://two.example")
-    async with serving(own) as application, client_of(application) as client:
+@pytest.fixture(scope="module")
+async def open_to_two(settings: Settings) -> AsyncGenerator[Application]:
+    """An application that lets the pages of two origins in."""
+    async with serving(structs.replace(settings, cors_origins=f"{APP}, https://two.example")) as application:
+        yield application
+
+
+async def cross_origin(application: Application, method: str, path: str, **headers: str) -> httpx.Response:
+    async with client_of(application) as client:
         return await client.request(method, path, headers=headers)
 
 
@@ -105,8 +111,8 @@ def permissions(answer: httpx.Response) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/nowhere", CONTACTS])
-async def test_an_allowed_origin_sees_every_answer_failures_too(settings: Settings, path: str) -> None:
-    answer = await cross_origin(settings, "GET", path, Origin=APP)
+async def test_an_allowed_origin_sees_every_answer_failures_too(open_to_two: Application, path: str) -> None:
+    answer = await cross_origin(open_to_two, "GET", path, Origin=APP)
 
     seen = permissions(answer)
     assert seen.pop("access-control-allow-origin") == APP
@@ -118,9 +124,11 @@ async def test_an_allowed_origin_sees_every_answer_failures_too(settings: Settin
 
 
 @pytest.mark.parametrize("origin", [OTHER, "null", "", f"{APP}.evil.example", "http://app.example", APP.upper(), None])
-async def test_another_origin_sees_nothing_and_no_cache_mixes_them_up(settings: Settings, origin: str | None) -> None:
+async def test_another_origin_sees_nothing_and_no_cache_mixes_them_up(
+    open_to_two: Application, origin: str | None
+) -> None:
     headers = {} if origin is None else {"Origin": origin}
-    answers = [await cross_origin(settings, method, "/health/live", **headers) for method in ("GET", "OPTIONS")]
+    answers = [await cross_origin(open_to_two, method, "/health/live", **headers) for method in ("GET", "OPTIONS")]
 
     assert [answer.status_code for answer in answers] == [200, 204]
     assert [permissions(answer) for answer in answers] == [{}, {}]
@@ -128,9 +136,9 @@ async def test_another_origin_sees_nothing_and_no_cache_mixes_them_up(settings: 
 
 
 @pytest.mark.parametrize("path", [CONTACTS, "/nowhere"])
-async def test_a_preflight_is_answered_without_signing_in(settings: Settings, path: str) -> None:
+async def test_a_preflight_is_answered_without_signing_in(open_to_two: Application, path: str) -> None:
     headers = {"Origin": APP, "Access-Control-Request-Method": "PATCH", "Access-Control-Request-Headers": "if-match"}
-    answer = await cross_origin(settings, "OPTIONS", path, **headers)
+    answer = await cross_origin(open_to_two, "OPTIONS", path, **headers)
 
     assert (answer.status_code, answer.content) == (204, b"")
     assert permissions(answer) == {
@@ -147,8 +155,8 @@ def test_a_page_may_send_every_header_that_the_api_heeds() -> None:
     assert {HEADER, IfMatch.__metadata__[0].name, "Authorization", "Content-Type"} <= accepted  # type: ignore[attr-defined]
 
 
-async def test_options_without_a_preflight_names_the_methods(settings: Settings) -> None:
-    answer = await cross_origin(settings, "OPTIONS", "/health/live", Origin=APP)
+async def test_options_without_a_preflight_names_the_methods(open_to_two: Application) -> None:
+    answer = await cross_origin(open_to_two, "OPTIONS", "/health/live", Origin=APP)
 
     assert answer.headers["allow"] == "GET, HEAD, OPTIONS"
 

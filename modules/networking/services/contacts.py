@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET
 
-from core.sdk import Conflict, Ctx, NotFound, check_if_match, clock
+from core.sdk import Conflict, Ctx, NotFound, Together, check_if_match, clock
 from modules.networking.contract import (
     ContactCreated,
     ContactDeleted,
@@ -14,12 +14,14 @@ from modules.networking.contract import (
     ContactStageChanged,
     ContactUpdated,
 )
+from modules.networking.field_queries import REQUIRED_FIELDS
 from modules.networking.field_schemas import CUSTOM
+from modules.networking.field_values import Field
 from modules.networking.keys import keys_of, linkedin_key, phone_key
 from modules.networking.models import Contact
 from modules.networking.pipeline import NOT_ALLOWED, STAGE, StageField, is_step_back
 from modules.networking.schemas import ContactIn, ContactPatch
-from modules.networking.services.duplicates import claim_keys, refuse_duplicates
+from modules.networking.services.duplicates import FIND, Match, claim_keys, refuse_duplicates, refuse_matches, sought
 from modules.networking.services.fields import custom_values
 from modules.networking.services.stages import announce, refuse_move
 from modules.networking.services.tagging import set_tags
@@ -29,6 +31,7 @@ from modules.networking.visibility import check_governed, check_rights, contacts
 
 RENAMED = {"metadata": "metadata_"}
 """Fields whose column can't bear their name in Python."""
+BEFORE_A_NEW_CONTACT = Together(required=REQUIRED_FIELDS, matches=FIND)
 MERGE_DEPTH = 50
 """Merges in a row that an old id is followed through."""
 
@@ -69,9 +72,11 @@ async def create_contact(ctx: Ctx, data: ContactIn, *, allow_duplicate: bool = F
     values = await identified(ctx, stored(data))
     keys = [] if allow_duplicate else keys_of(values)
     await claim_keys(ctx, keys)
-    values["custom"] = await custom_values(ctx, values["custom"], stored={}, is_new=True)
+    [known] = await ctx.db.rows(BEFORE_A_NEW_CONTACT, **sought(ctx, keys))
+    required = msgspec.json.decode(known["required"], type=list[Field])
+    values["custom"] = await custom_values(ctx, values["custom"], stored={}, required=required)
     refuse_move(ctx, None, values)
-    await refuse_duplicates(ctx, keys)
+    refuse_matches(msgspec.json.decode(known["matches"], type=list[Match]))
     whose = {"owner_id": ctx.user_id, "created_by": ctx.user_id, "updated_by": ctx.user_id}
     contact = await ctx.db.insert(Contact, **values, **whose)
     if data.tags:

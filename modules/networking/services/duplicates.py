@@ -6,9 +6,10 @@ merged count as the contact that they were merged into.
 
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Struct, convert
 from sqlalchemy import ARRAY, Boolean, Text, Uuid, bindparam, column, func, select
 
 from core.sdk import Conflict, Ctx, FieldError, Read
@@ -41,10 +42,15 @@ FIND = Read(
 class Match(Struct, frozen=True, kw_only=True):
     """A contact that has the key."""
 
-    key: Key
+    kind: str
+    value: str
     contact_id: UUID
     is_deleted: bool
     may_change: bool
+
+    @property
+    def key(self) -> Key:
+        return Key(self.kind, self.value)
 
 
 async def find_matches(ctx: Ctx, keys: Iterable[Key], *, viewer: Viewer | None = None) -> list[Match]:
@@ -52,28 +58,25 @@ async def find_matches(ctx: Ctx, keys: Iterable[Key], *, viewer: Viewer | None =
 
     One query; the oldest first, those in the trash last.
     """
+    wanted = list(keys)
+    if not wanted:
+        return []
+    rows = await ctx.db.rows(FIND, **sought(ctx, wanted, viewer=viewer))
+    return [convert(dict(row), Match) for row in rows]
+
+
+def sought(ctx: Ctx, keys: Iterable[Key], *, viewer: Viewer | None = None) -> dict[str, Any]:
+    """The parameters of `FIND`."""
     values: defaultdict[str, set[str]] = defaultdict(set)
     for key in keys:
         values[key.kind].add(key.value)
-    if not values:
-        return []
-    rows = await ctx.db.rows(
-        FIND,
-        viewer=viewer_of(ctx) if viewer is None else viewer,
-        ids=[UUID(value) for value in values["id"]],
-        emails=list(values["email"]),
-        phones=list(values["phone"]),
-        profiles=list(values["linkedin"]),
-    )
-    return [
-        Match(
-            key=Key(row["kind"], row["value"]),
-            contact_id=row["contact_id"],
-            is_deleted=row["is_deleted"],
-            may_change=row["may_change"],
-        )
-        for row in rows
-    ]
+    return {
+        "viewer": viewer_of(ctx) if viewer is None else viewer,
+        "ids": [UUID(value) for value in values["id"]],
+        "emails": list(values["email"]),
+        "phones": list(values["phone"]),
+        "profiles": list(values["linkedin"]),
+    }
 
 
 async def claim_keys(ctx: Ctx, keys: Iterable[Key]) -> None:
@@ -83,10 +86,15 @@ async def claim_keys(ctx: Ctx, keys: Iterable[Key]) -> None:
         await ctx.db.lock(numbers, shared=[_number(ctx, "all")])
 
 
-async def refuse_duplicates(ctx: Ctx, keys: Iterable[Key], *, besides: UUID | None = None) -> None:
+async def refuse_duplicates(ctx: Ctx, keys: Iterable[Key], *, besides: UUID) -> None:
     """Raises `Conflict` with the contacts that have one of the keys already, `besides` this one. The keys have to be
     claimed."""
-    matches = [match for match in await find_matches(ctx, sorted(set(keys))) if match.contact_id != besides]
+    refuse_matches(match for match in await find_matches(ctx, sorted(set(keys))) if match.contact_id != besides)
+
+
+def refuse_matches(found: Iterable[Match]) -> None:
+    """Raises `Conflict` where there is one."""
+    matches = list(found)
     if not matches:
         return
     raise Conflict(

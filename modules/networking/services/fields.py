@@ -4,7 +4,7 @@ Who writes a value holds its definition until the transaction ends, so a change 
 and then sees the value.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, func, or_, select, union_all
 
 from core.sdk import Conflict, Ctx, FieldError, Invalid, NotFound, Row, check_if_match
 from modules.networking.field_models import CustomField
-from modules.networking.field_queries import ALL_FIELDS, COLUMNS, REQUIRED_FIELDS
+from modules.networking.field_queries import ALL_FIELDS, COLUMNS
 from modules.networking.field_schemas import CUSTOM, MAX_FIELDS, MAX_OPTIONS, FieldIn, FieldPatch
 from modules.networking.field_values import OF_CHOICE, Field, judged, missing, read, required_error, typed
 from modules.networking.keys import name_key
@@ -106,15 +106,16 @@ async def delete_field(ctx: Ctx, field_id: UUID, *, if_match: str | None) -> Non
 
 
 async def custom_values(
-    ctx: Ctx, sent: Mapping[str, Any], *, stored: Mapping[str, Any], is_new: bool = False
+    ctx: Ctx, sent: Mapping[str, Any], *, stored: Mapping[str, Any], required: Iterable[Field] = ()
 ) -> dict[str, Any]:
-    """The contact's `custom` once what was sent has been taken. Raises `Invalid`, naming every `custom.key`."""
+    """The contact's `custom` once what was sent has been taken. `required` are the fields that a new contact must have.
+    Raises `Invalid`, naming every `custom.key`."""
     fields = await held_fields(ctx, sent) if sent else {}
     found = judged(fields, sent, stored=stored)
     errors = found.errors
-    if is_new:
+    if asked := {field.key: field for field in required}:
         named = {error.field for error in errors}
-        lacking = missing({**await _required(ctx), **fields}, found.values)
+        lacking = missing(asked | fields, found.values)
         errors += [required_error(CUSTOM + key) for key in lacking if CUSTOM + key not in named]
     if errors:
         raise Invalid(errors=errors)
@@ -169,10 +170,6 @@ def _select(ctx: Ctx) -> Any:
 
 def _by_key(rows: Any) -> Fields:
     return {row.key: convert(dict(row._mapping), Field) for row in rows}  # pyright: ignore[reportPrivateUsage]
-
-
-async def _required(ctx: Ctx) -> Fields:
-    return _read(await ctx.db.rows(REQUIRED_FIELDS))
 
 
 def _read(rows: Sequence[Row]) -> Fields:
