@@ -161,6 +161,7 @@ def _lifespan(runtime: Runtime, metrics: Metrics) -> Callable[[Litestar], Abstra
             identity = make_identity(database, settings, permissions_by_role(runtime.permissions))
             app.state.identity = identity
             bell = Bell(client, namespace=settings.redis_namespace)
+            stack.push_async_callback(bell.close)
             modules, principals = runtime.module_states(database), Principals(identity)
             listeners = {MODULES: modules.forget, PRINCIPALS: principals.hear}
             watcher = await stack.enter_async_context(runtime.watch("api", listeners))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from copy import copy
 from functools import partial
 from typing import Any, cast
@@ -75,6 +76,7 @@ class Bell:
         self._channel = doorbell_channel(namespace)
         self._is_asked = False
         self._ringing: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
 
     def ring(self) -> None:
         """At once, or where it has rung this moment, a moment later for all who asked meanwhile."""
@@ -86,10 +88,17 @@ class Bell:
         while self._is_asked:
             self._is_asked = False
             await self._publish()
-            await asyncio.sleep(PAUSE_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), PAUSE_SECONDS)
 
     async def _publish(self) -> None:
         try:
             await self._client.publish(self._channel, b"1")
         except (RedisError, OSError) as error:
             log.debug("doorbell.away", error=str(error))
+
+    async def close(self) -> None:
+        """Once all who asked have been heard. Its client is closed after it."""
+        self._closing.set()
+        if self._ringing is not None:
+            await self._ringing

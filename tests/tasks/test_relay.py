@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import func, select
 
 from core.settings import Settings
-from core.tasks.broker import Bell, make_broker, redis_client
+from core.tasks.broker import Bell, doorbell_channel, make_broker, redis_client
 from core.tasks.models import MAX_ATTEMPTS, OutboxJob
 from core.tasks.relay import MAX_PATIENCE_SECONDS, WORKER_LOST, Doorbell
 from core.testing.waiting import until
@@ -141,15 +141,37 @@ async def relay_until_delivered(bench: Bench, settings: Settings, *, ring: bool,
     relaying = asyncio.create_task(bench.relay().run(doorbell))
     await asyncio.sleep(0.3)
     [job_id] = await bench.enqueue_counting(1)
+    bell = Bell(caller, namespace=namespace)
     if ring:
-        Bell(caller, namespace=namespace).ring()
+        bell.ring()
     seconds = await until(lambda: bench.deliveries() == [job_id], within=5, every=0.01)
     relaying.cancel()
     await asyncio.wait([relaying])
     await doorbell.close()
     await client.aclose()
+    await bell.close()
     await caller.aclose()
     return seconds
+
+
+async def test_whoever_asks_while_the_doorbell_rings_is_heard_too(settings: Settings) -> None:
+    namespace = f"bench-{uuid4().hex[:8]}"
+    client, ears = redis_client(settings.redis_url), redis_client(settings.redis_url)
+    bell, heard = Bell(client, namespace=namespace), ears.pubsub(ignore_subscribe_messages=True)
+    await heard.subscribe(doorbell_channel(namespace))
+    await heard.get_message(timeout=1)
+    for _ in range(100):
+        bell.ring()
+    await asyncio.sleep(0)  # now it rings
+    bell.ring()
+
+    await bell.close()
+
+    rings = [await heard.get_message(timeout=0.2) for _ in range(4)]
+    await heard.aclose()
+    await client.aclose()
+    await ears.aclose()
+    assert [ring is not None for ring in rings] == [True, True, False, False]
 
 
 async def test_the_doorbell_wakes_the_relay_at_once(bench: Bench, settings: Settings) -> None:
