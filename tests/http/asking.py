@@ -128,7 +128,7 @@ def fitting(schema: dict[str, Any], schemas: dict[str, Any]) -> Any:
         case {"type": "boolean"}:
             return True
         case _:
-            raise NotImplementedError(schema)
+            raise LookupError(schema)
 
 
 class Known(Struct, frozen=True, kw_only=True):
