@@ -306,6 +306,13 @@ def _give_tenant(row: object, context: TenantContext) -> None:
         row.organization_id = context.organization_id
 
 
+@event.listens_for(_SyncTenantSession, "before_commit")
+def _refuse_to_lose(session: Session) -> None:
+    """`TenantSession.commit` has written by now what waited; whoever commits otherwise would lose it in silence."""
+    if session.info[WAITING] and not session.in_nested_transaction():
+        raise RuntimeError("what waits for the commit has to be written: commit the session itself")
+
+
 @event.listens_for(_SyncTenantSession, "after_transaction_create")
 def _mark(session: Session, transaction: SessionTransaction) -> None:
     if transaction.nested:

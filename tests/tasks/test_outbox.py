@@ -72,6 +72,17 @@ async def test_a_savepoint_that_is_rolled_back_takes_with_it_what_was_told_since
     assert await bench.jobs() == []
 
 
+async def test_no_other_way_of_committing_loses_what_was_told(bench: Bench) -> None:
+    ctx = bench.ctx()
+
+    with pytest.raises(RuntimeError, match="has to be written"):
+        async with ctx.db.begin():
+            ctx.emit(Counted(number=1))
+
+    await ctx.close()
+    assert await bench.effects() == []
+
+
 async def test_the_stream_has_events_in_the_order_in_which_they_were_told(bench: Bench) -> None:
     ctx = bench.ctx()
     for number in range(300):
