@@ -13,6 +13,7 @@ import httpx
 from argon2 import PasswordHasher
 from msgspec import Struct
 from sqlalchemy import func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.app import Application
 from core.db.database import Database
@@ -62,6 +63,17 @@ class Tenant(Struct, frozen=True, kw_only=True):
     @property
     def database(self) -> Database:
         return self.application.litestar.state.services.database
+
+    @asynccontextmanager
+    async def system(self) -> AsyncGenerator[AsyncSession]:
+        """A session for changing who may do what past the routes; the application knows of it afterwards."""
+        async with self.database.system() as session:
+            yield session
+        await self.catch_up()
+
+    async def catch_up(self) -> None:
+        """Have the application know what was changed past it, as a route that changes it does before it answers."""
+        await self.application.litestar.state.services.catch_up()
 
     def ctx(self) -> Ctx:
         """A context for calling services directly. The test commits and closes it."""

@@ -127,25 +127,26 @@ async def end_it(operator: Tenant, _: Tenant, impersonation: str) -> None:
 
 async def withdraw(operator: Tenant, _: Tenant, __: str) -> None:
     await withdraw_operator(operator.database, operator.email)
+    await operator.catch_up()
 
 
 async def disable_operator(operator: Tenant, _: Tenant, __: str) -> None:
-    async with operator.database.system() as system:
+    async with operator.system() as system:
         await system.execute(update(User).where(User.id == operator.user_id).values(is_active=False))
 
 
 async def disable_person(operator: Tenant, acme: Tenant, _: str) -> None:
-    async with operator.database.system() as system:
+    async with operator.system() as system:
         await system.execute(update(User).where(User.id == acme.user_id).values(is_active=False))
 
 
 async def remove_member(operator: Tenant, acme: Tenant, _: str) -> None:
-    async with operator.database.system() as system:
+    async with operator.system() as system:
         await system.execute(update(Membership).where(Membership.user_id == acme.user_id).values(is_active=False))
 
 
 async def delete_organization(operator: Tenant, acme: Tenant, _: str) -> None:
-    async with operator.database.system() as system:
+    async with operator.system() as system:
         mine = Organization.id == acme.organization_id
         await system.execute(update(Organization).where(mine).values(is_deleted=True))
 

@@ -84,6 +84,7 @@ async def test_a_grant_that_is_withdrawn_ends_with_the_next_request(operator: Te
     before = await operator.client.get(ORGANIZATIONS)
 
     await withdraw_operator(operator.database, operator.email)
+    await operator.catch_up()
 
     assert before.status_code == 200
     assert (await operator.client.get(ORGANIZATIONS)).status_code == 403

@@ -210,7 +210,7 @@ async def _people(tenant: Tenant) -> dict[str, str]:
     """A member with a second factor, in a team and with a role, and somebody who is invited."""
     member, name = await make_member(tenant, Role.VIEWER), uuid4().hex
     user_id = str(member.user_id)
-    async with tenant.database.system() as system:
+    async with tenant.system() as system:
         await system.execute(
             update(Organization)
             .where(Organization.id == tenant.organization_id)

@@ -211,7 +211,7 @@ async def test_a_key_is_its_routes_alone(acme: Tenant) -> None:
 async def test_an_answer_is_not_repeated_to_whom_it_is_no_longer_for(acme: Tenant, database: Database) -> None:
     member, one = await make_member(acme, Role.MEMBER), key()
     (await member.client.post(CONTACTS, json=ADA, headers=one)).raise_for_status()
-    async with database.system() as system:
+    async with acme.system() as system:
         demoted = update(Membership).where(Membership.user_id == member.user_id).values(role=Role.VIEWER.value)
         await system.execute(demoted.values(version=Membership.version))
 

@@ -165,7 +165,7 @@ async def test_no_token_is_stored(acme: Tenant, anonymous: httpx.AsyncClient, da
 @pytest.mark.parametrize("column", ["is_active", "is_deleted"])
 async def test_a_disabled_person_is_out_with_their_next_request(acme: Tenant, column: str) -> None:
     member = await make_member(acme, Role.MEMBER)
-    async with acme.database.system() as system:
+    async with acme.system() as system:
         await system.execute(update(User).where(User.id == member.user_id).values({column: column == "is_deleted"}))
 
     assert (await member.client.get(ME)).status_code == 401
@@ -176,7 +176,7 @@ async def test_a_demoted_member_is_refused_with_their_next_request(acme: Tenant)
     contact = {"first_name": "Ada"}
     assert (await member.client.post("/api/v1/networking/contacts", json=contact)).status_code == 201
 
-    async with acme.database.system() as system:
+    async with acme.system() as system:
         await system.execute(
             update(Membership).where(Membership.user_id == member.user_id).values(role=Role.VIEWER.value)
         )
