@@ -6,15 +6,17 @@ named places.
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import cache
 from typing import NamedTuple
 from uuid import UUID
 
-from msgspec import Struct
-from sqlalchemy import and_, bindparam, literal, select, update
+from msgspec import Struct, json
+from sqlalchemy import Text, Uuid, and_, bindparam, cast, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from core import clock
 from core.db.database import Database, act_as
+from core.db.statements import Statement
 from core.errors import NotFound, Unauthenticated
 from core.identity.account import Account
 from core.identity.api_keys import PREFIX as API_KEY_PREFIX
@@ -59,12 +61,62 @@ class _Account(NamedTuple):
     password_hash: str | None
 
 
-_ACCOUNT = (
+_ACCOUNT = Statement(
     select(User.id, User.organization_id, User.password_hash)
     .select_from(select(literal(1)).subquery("always"))
     .outerjoin(User, and_(User.email == bindparam("email"), User.is_active, User.is_deleted.is_(False)))
 )
 """One row in any case, of nulls where nobody has the address: that there is one must not show in the time it takes."""
+
+_PERSON = Statement(select(User.id, User.organization_id, User.password_hash).where(User.id == bindparam("user_id")))
+_OPEN = (Membership.is_active, Organization.is_deleted.is_(False))
+_ENTRY = Statement(
+    select(Organization.id, Organization.is_active)
+    .join(Membership, Organization.id == Membership.organization_id)
+    .where(
+        Membership.user_id == bindparam("user_id"),
+        Organization.slug == func.coalesce(bindparam("slug", type_=Text), Organization.slug),
+        *_OPEN,
+    )
+    .order_by(
+        Organization.is_active.desc(),
+        (Organization.id == bindparam("home", type_=Uuid())).desc(),
+        Membership.created_at,
+    )
+    .limit(1)
+)
+"""The organization that somebody asked for; where they didn't, one that is open, before all others their own."""
+
+
+@cache
+def _holder(*, needs_second_factor: bool) -> Statement:
+    """What the holder of an access token may do as of now; no row once it counts no more."""
+    organization_id, user_id = bindparam("organization_id", type_=Uuid()), bindparam("user_id", type_=Uuid())
+    return Statement(
+        select(
+            Membership.role,
+            cast(grants_of_member(), Text).label("grants"),
+            teams_of_member().label("teams"),
+            Session.last_used_at,
+            Session.expires_at,
+            Organization.is_active,
+            Operator.impersonates_writing,
+        )
+        .join(User, User.id == Membership.user_id)
+        .join(Organization, Organization.id == Membership.organization_id)
+        .join(Session, Session.user_id == User.id)
+        .outerjoin(Operator, and_(Operator.user_id == User.id, is_proven(needs_second_factor=needs_second_factor)))
+        .where(
+            Session.id == bindparam("session_id"),
+            Session.organization_id == organization_id,
+            *is_living(bindparam("now")),
+            Membership.organization_id == organization_id,
+            Membership.user_id == user_id,
+            User.is_active,
+            User.is_deleted.is_(False),
+            *_OPEN,
+        )
+    )
 
 
 class Identity:
@@ -103,10 +155,9 @@ class Identity:
         `Forbidden`, that their organization is suspended.
         """
         await self.throttle.check(account=data.email, origin=origin)
-        async with self._database.system() as system:
-            found = (await system.execute(_ACCOUNT, {"email": data.email.lower()})).one()
-        matches = await verify_password(data.password, found.password_hash)
-        known = found.id is not None and matches
+        [found] = await self._database.as_system(_ACCOUNT, email=data.email.lower())
+        matches = await verify_password(data.password, found["password_hash"])
+        known = found["id"] is not None and matches
         entry = await self._entry(_Account(*found), data.organization) if known else None
         if entry is None:
             await self.throttle.failed(account=data.email, origin=origin)
@@ -121,19 +172,8 @@ class Identity:
         return pair
 
     async def _entry(self, user: "_Account", slug: str | None) -> _Entry | None:
-        wanted = [Organization.slug == slug] if slug is not None else []
-        async with self._database.system() as system:
-            home = (Organization.id == user.organization_id).desc()
-            found = (
-                await system.execute(
-                    select(Organization.id, Organization.is_active)
-                    .join(Membership, Organization.id == Membership.organization_id)
-                    .where(Membership.user_id == user.id, *wanted, *_OPEN)
-                    .order_by(Organization.is_active.desc(), home, Membership.created_at)
-                    .limit(1)
-                )
-            ).one_or_none()
-        return None if found is None else _Entry(user.id, found.id, user.password_hash, found.is_active)
+        found = await self._database.as_system(_ENTRY, user_id=user.id, home=user.organization_id, slug=slug)
+        return _Entry(user.id, found[0]["id"], user.password_hash, found[0]["is_active"]) if found else None
 
     async def ask_second_factor(self, user_id: UUID, code: Code, *, account: str, origin: Origin) -> datetime | None:
         """When a second factor was shown; None for somebody who has none.
@@ -160,10 +200,8 @@ class Identity:
         Raises `Unauthenticated` where they are disabled, or can enter no such organization, and `Forbidden` where that
         is suspended.
         """
-        async with self._database.system() as system:
-            user = await system.get(User, user_id)
-            account = None if user is None else _Account(user.id, user.organization_id, user.password_hash)
-        entry = None if account is None else await self._entry(account, slug)
+        found = await self._database.as_system(_PERSON, user_id=user_id)
+        entry = await self._entry(_Account(*found[0]), slug) if found else None
         if entry is None:
             raise _refused()
         check_standing(is_active=entry.is_active)
@@ -266,41 +304,19 @@ class Identity:
             return await impersonated(system, claims, self._permissions, needs_second_factor=needs)
 
     async def _holder_of(self, claims: AccessClaims, *, even_suspended: bool) -> Principal:
-        proven = is_proven(needs_second_factor=self.operators_need_second_factor)
-        async with self._database.system() as system:
-            found = (
-                await system.execute(
-                    select(
-                        Membership.role,
-                        grants_of_member(),
-                        teams_of_member(),
-                        Session.last_used_at,
-                        Session.expires_at,
-                        Organization.is_active,
-                        Operator.impersonates_writing,
-                    )
-                    .join(User, User.id == Membership.user_id)
-                    .join(Organization, Organization.id == Membership.organization_id)
-                    .join(Session, Session.user_id == User.id)
-                    .outerjoin(Operator, and_(Operator.user_id == User.id, proven))
-                    .where(
-                        Session.id == claims.session_id,
-                        Session.organization_id == claims.organization_id,
-                        *is_living(clock.now()),
-                        Membership.organization_id == claims.organization_id,
-                        Membership.user_id == claims.user_id,
-                        User.is_active,
-                        User.is_deleted.is_(False),
-                        *_OPEN,
-                    )
-                )
-            ).one_or_none()
-            if found is None:
-                raise Unauthenticated
-            role, grants, teams, last_used_at, expires_at, is_active, writing = found
-            check_standing(is_active=is_active or even_suspended)
-            await touch(system, claims.session_id, last_used_at)
-        held = weigh(role, grants, self._permissions)
+        found = await self._database.as_system(
+            _holder(needs_second_factor=self.operators_need_second_factor),
+            session_id=claims.session_id,
+            organization_id=claims.organization_id,
+            user_id=claims.user_id,
+            now=clock.now(),
+        )
+        if not found:
+            raise Unauthenticated
+        [holder] = found
+        check_standing(is_active=holder["is_active"] or even_suspended)
+        await touch(self._database, claims.session_id, holder["last_used_at"])
+        held = weigh(holder["role"], json.decode(holder["grants"]), self._permissions)
         return Principal(
             kind=PrincipalKind.USER,
             organization_id=claims.organization_id,
@@ -309,9 +325,9 @@ class Identity:
             role=held.role,
             permissions=held.permissions,
             team_permissions=held.team_permissions,
-            teams=frozenset(teams),
-            platform=platform_permissions(writing),
-            valid_until=min(expires_at, claims.ends_at or expires_at),
+            teams=frozenset(holder["teams"]),
+            platform=platform_permissions(holder["impersonates_writing"]),
+            valid_until=min(holder["expires_at"], claims.ends_at or holder["expires_at"]),
         )
 
     async def me(self, principal: Principal) -> Me:
@@ -369,9 +385,6 @@ class Identity:
             expires_in=int(self._signer.access_seconds),
             refresh_token=refresh_token,
         )
-
-
-_OPEN = (Membership.is_active, Organization.is_deleted.is_(False))
 
 
 def _refused() -> Unauthenticated:

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import BindParameter, ColumnElement, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core import clock
 from core.db.database import Database
+from core.db.statements import Statement
 from core.errors import NotFound
 from core.identity.models import Session
 
@@ -43,7 +44,7 @@ class Sessions:
             return await end_sessions(system, user_id, Session.id != session_id, reason=reason)
 
 
-def is_living(now: datetime) -> tuple[ColumnElement[bool], ...]:
+def is_living(now: datetime | BindParameter[datetime]) -> tuple[ColumnElement[bool], ...]:
     return Session.revoked_at.is_(None), Session.expires_at > now
 
 
@@ -60,14 +61,15 @@ async def end_sessions(system: AsyncSession, user_id: UUID, *which: ColumnElemen
     return len(ended.all())
 
 
-async def touch(system: AsyncSession, session_id: UUID, last_used_at: datetime) -> None:
+_TOUCH = Statement(
+    update(Session)
+    .where(Session.id == bindparam("session_id"), Session.last_used_at <= bindparam("before"))
+    .values(last_used_at=bindparam("now"))
+)
+
+
+async def touch(database: Database, session_id: UUID, last_used_at: datetime) -> None:
     """Note that it is used, at most once a minute."""
     now = clock.now()
-    if last_used_at > now - TOUCH_EVERY:
-        return
-    await system.execute(
-        update(Session)
-        .where(Session.id == session_id, Session.last_used_at <= now - TOUCH_EVERY)
-        .values(last_used_at=now)
-        .execution_options(synchronize_session=False)
-    )
+    if last_used_at <= now - TOUCH_EVERY:
+        await database.as_system(_TOUCH, session_id=session_id, before=now - TOUCH_EVERY, now=now)
