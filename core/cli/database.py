@@ -73,7 +73,7 @@ def make_tenant(slug: str, *, name: str, owner: str, password: str) -> None:
         )
         if made is None:
             raise CommandFailed("The slug or the owner's address is taken")
-        click.echo(f"{slug}  {made}")
+        click.echo(f"{slug}  {made.organization_id}")
 
     with_database(work)
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+from msgspec import Struct
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -12,11 +13,20 @@ from core.identity.models import Membership, Organization, User
 from core.ids import new_id
 from core.permissions import Role
 
+_CLAIM = text("SELECT pg_advisory_xact_lock(hashtextextended(name, 0)) FROM unnest(CAST(:names AS text[])) AS name")
+"""One after the other in the order of the array, so that two who claim the same can't wait for each other."""
+
+
+class Founded(Struct, frozen=True):
+    """What `create_organization` made."""
+
+    organization_id: UUID
+    owner_id: UUID
+
 
 async def claim(system: AsyncSession, *names: str) -> None:
     """Until the transaction ends, whoever else claims one of these names waits: so no two find it free at once."""
-    for name in sorted(names):
-        await system.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})
+    await system.execute(_CLAIM, {"names": sorted(names)})
 
 
 async def add_organization(system: AsyncSession, *, name: str, slug: str) -> Organization:
@@ -62,7 +72,7 @@ async def create_organization(
     owner_email: str,
     owner_names: tuple[str, str],
     password_hash: str,
-) -> UUID | None:
+) -> Founded | None:
     """For whoever runs this server: an organization with its owner, whose address they vouch for, in one transaction.
 
     None where the slug or the address is taken.
@@ -74,7 +84,7 @@ async def create_organization(
         if await system.scalar(by_slug.union_all(select(User.id).where(User.email == email))) is not None:
             return None
         organization = await add_organization(system, name=name, slug=slug)
-        await add_person(
+        owner = await add_person(
             system,
             home=organization.id,
             role=Role.OWNER,
@@ -83,7 +93,7 @@ async def create_organization(
             password_hash=password_hash,
             verified=True,
         )
-    return organization.id
+    return Founded(organization.id, owner.id)
 
 
 async def list_organizations(database: Database) -> Sequence[Organization]:

@@ -180,11 +180,11 @@ class Switchboard:
         row.state, row.changed_by, row.changed_at = step.after.value, ctx.user_id, clock.now()
         row.reason = switch.reason
         row.retained_until = clock.now() + self._retention if step.after is ModuleState.DISABLED else None
-        await ctx.db.flush()
         if step.after is ModuleState.ENABLED:
             await self._enable(ctx, rows, step, switch)
             await release_jobs(ctx.db, ctx.organization_id, [step.module])
         else:
+            await ctx.db.flush()
             ctx.modules = _modules_of(rows)
             if step.after is ModuleState.DISABLED and step.module in self._plugs.plugs:
                 await self._say_goodbye(ctx, step.module)

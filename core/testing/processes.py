@@ -223,4 +223,9 @@ class Deployment:
         async with self.client() as client:
             answer = await client.post("/api/v1/auth/login", json={"email": email, "password": PASSWORD})
             answer.raise_for_status()
-        return Member(organization_id=made, slug=slug, email=email, client=self.client(answer.json()["access_token"]))
+        return Member(
+            organization_id=made.organization_id,
+            slug=slug,
+            email=email,
+            client=self.client(answer.json()["access_token"]),
+        )

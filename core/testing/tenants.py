@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.app import Application
 from core.db.database import Database
 from core.identity import passwords
-from core.identity.directory import create_organization, find_owner
+from core.identity.directory import create_organization
 from core.identity.models import Membership, User
 from core.identity.operators import grant_operator
 from core.identity.origins import Origin
@@ -169,7 +169,7 @@ async def make_tenant(application: Application, slug: str | None = None) -> Tena
     slug = slug or f"t-{uuid4().hex[:12]}"
     database: Database = application.litestar.state.services.database
     email = f"owner@{slug}.example"
-    await create_organization(
+    made = await create_organization(
         database,
         name=slug.title(),
         slug=slug,
@@ -177,11 +177,12 @@ async def make_tenant(application: Application, slug: str | None = None) -> Tena
         owner_names=("Olu", "Owner"),
         password_hash=password_hash(),
     )
-    found = await find_owner(database, slug)
-    if found is None:
-        raise LookupError(f"{slug!r} was not made")
-    await application.litestar.state.services.modules.of(found[0])  # its first modules are decided on, once for all
-    return await _signed_in(application, found[0], found[1], slug=slug, email=email, role=Role.OWNER.value)
+    if made is None:
+        raise LookupError(f"{slug!r} is taken")
+    await application.litestar.state.services.modules.of(made.organization_id)  # the first ones are decided on, for all
+    return await _signed_in(
+        application, made.organization_id, made.owner_id, slug=slug, email=email, role=Role.OWNER.value
+    )
 
 
 async def make_member(tenant: Tenant, role: Role) -> Tenant:

@@ -117,11 +117,12 @@ class Site:
         async with self.runtime.open_database("bench") as database:
             for number in range(len(self.tenants), tenants):
                 email = f"owner@bench-{number}.example"
-                organization_id = await create_organization(
+                made = await create_organization(
                     database, name=f"Bench {number}", slug=f"bench-{number}", owner_email=email,
                     owner_names=("Olu", "Owner"), password_hash=password_hash(),
                 )  # fmt: skip
-                assert organization_id is not None
+                assert made is not None
+                organization_id = made.organization_id
                 await self.query(FILL, organization_id, contacts_each)
                 ids = await self.query(
                     "SELECT id FROM networking.contacts WHERE organization_id = $1 LIMIT 200", organization_id

@@ -60,4 +60,4 @@ async def organization(database: Database) -> UUID:
         password_hash="none",
     )
     assert made is not None
-    return made
+    return made.organization_id
