@@ -30,3 +30,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((place for place, part in enumerate(LONG) if part in item.nodeid), len(LONG))
 
     items.sort(key=place)
+
+
+def pytest_unconfigure() -> None:
+    """One collection finds whatever was never awaited; pytest goes on to make five."""
+    gc.collect()
+    gc.freeze()
