@@ -26,7 +26,7 @@ def test_a_route_that_does_not_say_who_may_call_it_is_an_error() -> None:
     def unguarded() -> None: ...
 
     with pytest.raises(LookupError, match="GET /nobody-said"):
-        access_to_routes(Litestar([unguarded], openapi_config=None))
+        access_to_routes(Litestar([unguarded], openapi_config=None, logging_config=None))
 
 
 @pytest.mark.parametrize("role", Role)
