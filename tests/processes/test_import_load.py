@@ -11,12 +11,13 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from sqlalchemy import text
 
-from core.testing.processes import Member
+from core.testing.processes import Member, PlugsProcess
 from core.testing.waiting import until
-from tests.processes.conftest import OpenSite
+from tests.processes.conftest import OpenSite, Site
 
 figures = logging.getLogger("figures")
 
@@ -27,11 +28,14 @@ FEW_ROWS = 2_000
 EVERY = 10
 """Every tenth row is somebody who stood in the file before: by address, by number or by profile, in turns."""
 WITHIN_SECONDS = 60
+"""Of a processor, for the worker and for PostgreSQL, who work at the same time. On two that do nothing else it is the
+clock's time as well; where others work too, only this tells what an import takes."""
 MEMORY_BYTES = 300 * 1_048_576
 READS_A_ROW = 200
 """Of the database, on average. When each look-up read all that the organization has, 20,000 rows took 600 each, and no
 clock would have told."""
 READ = text("SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) FROM pg_stat_user_tables")
+BACKENDS = text("SELECT pid FROM pg_stat_activity WHERE datname = current_database()")
 COLUMNS = ("first_name", "last_name", "email", "phone", "company", "job_title", "linkedin_url", "notes")
 
 
@@ -73,7 +77,15 @@ def peak_memory(pid: int) -> int:
     return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
 
 
-async def import_of(member: Member, content: bytes, **options: str) -> tuple[dict[str, Any], float]:
+async def processor_seconds(site: Site, worker: PlugsProcess) -> tuple[float, float]:
+    """What the worker has used by now, and what PostgreSQL's processes have for this deployment."""
+    async with site.database.system() as system:
+        backends = (await system.scalars(BACKENDS)).all()
+    used = {pid: sum(psutil.Process(pid).cpu_times()[:2]) for pid in (worker.pid, *backends)}
+    return used.pop(worker.pid), sum(used.values())
+
+
+async def import_of(member: Member, content: bytes, **options: str) -> dict[str, Any]:
     files = {"file": ("many.csv", content, "text/csv")}
     answer = await member.client.post("/api/v1/networking/imports", files=files, data=options)
     assert answer.status_code == 202, answer.text
@@ -82,8 +94,8 @@ async def import_of(member: Member, content: bytes, **options: str) -> tuple[dic
     async def is_over() -> bool:
         return (await member.client.get(location)).json()["state"] in {"done", "failed"}
 
-    seconds = await until(is_over, within=3 * WITHIN_SECONDS, every=0.2)
-    return (await member.client.get(location)).json(), seconds
+    await until(is_over, within=3 * WITHIN_SECONDS, every=0.2)
+    return (await member.client.get(location)).json()
 
 
 @pytest.mark.timeout(400)
@@ -91,18 +103,20 @@ async def test_a_hundred_thousand_rows_are_taken_in_a_minute_and_little_memory(o
     async with open_site() as site:
         api, worker = await site.deployment.start_both()
         await import_of(await site.new_member(), file_of(FEW_ROWS))
-        at_first = peak_memory(worker.pid)
+        at_first, before = peak_memory(worker.pid), await processor_seconds(site, worker)
 
-        told, seconds = await import_of(await site.new_member(), file_of(ROWS))
+        told = await import_of(await site.new_member(), file_of(ROWS))
 
-        at_last = peak_memory(worker.pid)
+        at_last, after = peak_memory(worker.pid), await processor_seconds(site, worker)
         for process in (api, worker):  # only then everything that they read is counted
             process.send(signal.SIGTERM)
             await process.ended()
         async with site.database.system() as system:
             read = (await system.scalars(READ)).one()
     memory = at_first + (at_last - at_first) / (ROWS - FEW_ROWS) * (PROMISED_ROWS - FEW_ROWS)
-    figures.warning(f"{ROWS} rows in {seconds:.1f} s, {memory / 1_048_576:.0f} MB for {PROMISED_ROWS}, {read} read")
+    spent = [(now - then) / ROWS * PROMISED_ROWS for then, now in zip(before, after, strict=True)]
+    took = f"the worker {spent[0]:.1f} s, PostgreSQL {spent[1]:.1f} s"
+    figures.warning(f"{PROMISED_ROWS} rows take {took} and {memory / 1_048_576:.0f} MB; {ROWS} rows read {read}")
     counts = {name: told[name] for name in ("state", "rows_done", "rows_created", "rows_skipped", "rows_failed")}
     assert counts == {
         "state": "done",
@@ -111,6 +125,6 @@ async def test_a_hundred_thousand_rows_are_taken_in_a_minute_and_little_memory(o
         "rows_skipped": ROWS // EVERY,
         "rows_failed": 0,
     }
-    assert seconds / ROWS * PROMISED_ROWS < WITHIN_SECONDS
+    assert max(spent) < WITHIN_SECONDS
     assert memory < MEMORY_BYTES
     assert read < READS_A_ROW * ROWS

@@ -63,8 +63,7 @@ class Up:
         """What is alive of the tree, or names its directory in its command."""
         mine = str(self.settings.data_dir)
         named = [p for p in psutil.process_iter(["cmdline"]) if mine in " ".join(p.info["cmdline"] or [])]
-        alive = [p for p in self.tree if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
-        return [*named, *alive]
+        return [*named, *filter(is_alive, self.tree)]
 
     def clean(self) -> None:
         for process in self._runs:
@@ -81,6 +80,13 @@ def up(room: Path, request: pytest.FixtureRequest) -> Iterator[Up]:
     up = Up(here)
     yield up
     up.clean()
+
+
+def is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # it ended a moment ago
+        return False
 
 
 def is_worker(process: psutil.Process) -> bool:
