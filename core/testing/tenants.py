@@ -12,11 +12,12 @@ from uuid import UUID, uuid4
 import httpx
 from argon2 import PasswordHasher
 from msgspec import Struct
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.app import Application
 from core.db.database import Database
+from core.db.statements import Statement
 from core.identity import passwords
 from core.identity.directory import create_organization
 from core.identity.models import Membership, User
@@ -34,6 +35,16 @@ BASE_URL = "http://plugs.test"
 FIRST_ADDRESS = IPv4Address("10.0.0.1")
 ORIGIN = Origin(address=str(FIRST_ADDRESS), user_agent="Tests")
 _CLIENTS = count()
+
+_DUE = Statement(
+    select(OutboxJob.id).where(
+        OutboxJob.organization_id == bindparam("organization_id"),
+        OutboxJob.done_at.is_(None),
+        OutboxJob.parked_at.is_(None),
+        OutboxJob.held_at.is_(None),
+        OutboxJob.not_before <= func.now(),
+    )
+)
 
 type MakeTenant = Callable[..., Awaitable["Tenant"]]
 
@@ -106,17 +117,8 @@ class Tenant(Struct, frozen=True, kw_only=True):
         )
         count = 0
         while True:
-            async with self.database.system() as system:
-                due = await system.scalars(
-                    select(OutboxJob.id).where(
-                        OutboxJob.organization_id == self.organization_id,
-                        OutboxJob.done_at.is_(None),
-                        OutboxJob.parked_at.is_(None),
-                        OutboxJob.held_at.is_(None),
-                        OutboxJob.not_before <= func.now(),
-                    )
-                )
-                ids = due.all()
+            due = await self.database.as_system(_DUE, organization_id=self.organization_id)
+            ids: list[UUID] = [row["id"] for row in due]
             if not ids:
                 return count
             for job_id in ids:
