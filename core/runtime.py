@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from core.db.announcements import Heard, Watcher
 from core.db.database import Database, connect, open_database
 from core.db.migrations import ENVIRONMENT, MigrationSet
 from core.db.pages import CursorSigner
+from core.db.replica import Notes
 from core.db.tenancy import SYSTEM_ROLE, TenantConnection
 from core.http import idempotency_models
 from core.http.idempotency import FORGOTTEN_KEYS
@@ -36,7 +37,9 @@ from core.plugs.switchboard import ModuleSwitched, Switchboard
 from core.secrets import models as secret_models
 from core.settings import Settings
 from core.tasks import models as task_models
+from core.tasks.broker import redis_client
 from core.tasks.chores import Chore
+from core.tasks.redis_keys import RedisKeys
 from core.tasks.registry import TaskRegistry
 from core.tasks.schedule import TASK_SWEEPS
 from core.toggles import models as toggle_models
@@ -117,14 +120,25 @@ class Runtime(Struct, frozen=True, kw_only=True, dict=True):
             Chore(name="purge-organizations", every=purging.EVERY, work=purger.purge_due),
         ]
 
-    def open_database(self, name: str, *, at_least: int = 1) -> AbstractAsyncContextManager[Database]:
+    @asynccontextmanager
+    async def open_database(self, name: str, *, at_least: int = 1) -> AsyncGenerator[Database]:
         """The pools of one process; `at_least` so many connections a lane, for work that holds one each."""
-        return open_database(
-            app_url=self.settings.database_url,
-            system_url=self.settings.system_url,
-            pool=max(self.settings.database_pool, at_least),
-            name=f"plugs:{name}",
-        )
+        settings = self.settings
+        async with AsyncExitStack() as stack:
+            notes = None
+            if settings.database_replica_url and settings.redis_url:
+                client = redis_client(settings.redis_url, seconds=settings.redis_seconds)
+                stack.push_async_callback(client.aclose)
+                notes = Notes(client, RedisKeys(settings.redis_namespace).of_platform("written"))
+            opened = open_database(
+                app_url=settings.database_url,
+                system_url=settings.system_url,
+                pool=max(settings.database_pool, at_least),
+                name=f"plugs:{name}",
+                replica_url=settings.database_replica_url,
+                notes=notes,
+            )
+            yield await stack.enter_async_context(opened)
 
     def switchboard(self, database: Database) -> Switchboard:
         return Switchboard(

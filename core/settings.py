@@ -69,6 +69,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Login for the system role; `database_url` where empty."""
     database_owner_url: str = ""
     """Login that migrates; `database_url` where empty."""
+    database_replica_url: str = ""
+    """A streaming replica that requests may read which change nothing; the primary where empty."""
     database_pool: Count = 10
     """Connections a process keeps at most for each lane."""
     redis_url: str = ""
@@ -218,7 +220,14 @@ class OidcProvider(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return f"<OidcProvider {self.name}>"
 
 
-UNPREFIXED = {"database_url", "database_system_url", "database_owner_url", "redis_url", "smtp_url"}
+UNPREFIXED = {
+    "database_url",
+    "database_system_url",
+    "database_owner_url",
+    "database_replica_url",
+    "redis_url",
+    "smtp_url",
+}
 VARIABLES: dict[str, str] = {
     field: field.upper() if field in UNPREFIXED else f"PLUGS_{field.upper()}" for field in Settings.__struct_fields__
 }
@@ -319,6 +328,7 @@ def _bad_urls(settings: Settings) -> list[str]:
         "database_url": ("postgresql://", "postgres://"),
         "database_system_url": ("postgresql://", "postgres://"),
         "database_owner_url": ("postgresql://", "postgres://"),
+        "database_replica_url": ("postgresql://", "postgres://"),
         "redis_url": ("redis://", "rediss://", "unix://"),
         "smtp_url": ("smtp://", "smtps://"),
         "public_url": ("https://", "http://"),

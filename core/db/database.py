@@ -4,12 +4,15 @@ The write lane is a SQLAlchemy session on the primary; the read lane runs compil
 `plugs_app` within a tenant. `system()` acts as `plugs_system`; its few callers are named in SECURITY tests.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
 import asyncpg
+import structlog
 from sqlalchemy import event, func, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DisconnectionError
@@ -21,8 +24,11 @@ from core.db.inserts import as_loaded, insert_of
 from core.db.models import TenantModel
 from core.db.read_pool import ReadPool
 from core.db.reads import Read, ReadLane
+from core.db.replica import EitherLane, Notes, Replica, position_of
 from core.db.statements import Row, Statement
 from core.db.tenancy import APP_ROLE, SYSTEM_ROLE, Acting, TenantConnection, TenantContext, who_acts
+
+log = structlog.get_logger()
 
 CONNECT_SECONDS = 1.0
 POOL_SECONDS = 1.0
@@ -195,17 +201,37 @@ class TenantSession(AsyncSession):
 class Database:
     """All connections of one process. Made by `open_database`, closed with it."""
 
-    def __init__(self, *, app: AsyncEngine, system: AsyncEngine, reads: ReadPool) -> None:
+    def __init__(
+        self, *, app: AsyncEngine, system: AsyncEngine, reads: ReadPool, replica: Replica | None = None
+    ) -> None:
         self._app = app
         self._system = system
         self._reads = reads
+        self._replica = replica
 
     def session(self, context: TenantContext, *, write_last: WriteLast | None = None) -> TenantSession:
         """`write_last` writes what `write_at_commit` was told."""
         return TenantSession(self._app, context, write_last=write_last)
 
-    def reads(self, context: TenantContext) -> ReadLane:
+    def reads(self, context: TenantContext, *, may_lag: bool = False) -> ReadLane:
+        """`may_lag` is for who only looks: where there is a replica, they may read it. All that their organization was
+        told to be written is there; what others did to it, such as an operator, may be missing for some seconds."""
+        if may_lag and self._replica is not None:
+            return EitherLane(self._reads, self._replica, context.organization_id)
         return ReadLane(self._reads, context.organization_id)
+
+    async def tell_written(self, organization_id: UUID) -> None:
+        """For who has committed, before they say so: from then on, nobody in the organization reads on a replica that
+        hasn't got it yet. It never fails, as what was committed stays so."""
+        if self._replica is None:
+            return
+        try:
+            async with self._reads.acquire(organization_id, within=CONNECT_SECONDS) as connection:
+                written = await position_of(connection)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            log.warning("replica.not_noted", error=type(error).__name__)
+        else:
+            await self._replica.note(organization_id, written)
 
     @asynccontextmanager
     async def system(self) -> AsyncGenerator[AsyncSession]:
@@ -230,8 +256,13 @@ class Database:
 
 
 @asynccontextmanager
-async def open_database(*, app_url: str, system_url: str, pool: int, name: str) -> AsyncGenerator[Database]:
-    """Open the pools. `pool` bounds the connections of each lane; `name` shows in pg_stat_activity."""
+async def open_database(
+    *, app_url: str, system_url: str, pool: int, name: str, replica_url: str = "", notes: Notes | None = None
+) -> AsyncGenerator[Database]:
+    """Open the pools. `pool` bounds the connections of each lane; `name` shows in pg_stat_activity.
+
+    With `notes` of what was written, who only looks may read on the replica at `replica_url`.
+    """
     async with AsyncExitStack() as stack:
         app = _engine(app_url, role=APP_ROLE, name=f"{name}:write", size=pool)
         stack.push_async_callback(app.dispose)
@@ -243,7 +274,29 @@ async def open_database(*, app_url: str, system_url: str, pool: int, name: str) 
 
         reads = ReadPool(connect_reader, size=pool)
         stack.push_async_callback(reads.close)
-        yield Database(app=app, system=system, reads=reads)
+        replica = None
+        if replica_url and notes is not None:
+            replica = await stack.enter_async_context(_open_replica(app_url, replica_url, notes, pool=pool, name=name))
+        yield Database(app=app, system=system, reads=reads, replica=replica)
+
+
+@asynccontextmanager
+async def _open_replica(primary_url: str, url: str, notes: Notes, *, pool: int, name: str) -> AsyncGenerator[Replica]:
+    async def connect_reader(what: str = "replica") -> TenantConnection:
+        return await connect(url, role=APP_ROLE, name=f"{name}:{what}", read_only=True)
+
+    async def connect_primary() -> TenantConnection:
+        return await connect(primary_url, role=APP_ROLE, name=f"{name}:position", read_only=True)
+
+    reads = ReadPool(connect_reader, size=pool)
+    replica = Replica(reads, notes, replica=partial(connect_reader, "position"), primary=connect_primary)
+    following = asyncio.create_task(replica.run())
+    try:
+        yield replica
+    finally:
+        following.cancel()
+        await asyncio.wait([following])
+        await reads.close()
 
 
 def _engine(url: str, *, role: str, name: str, size: int) -> AsyncEngine:

@@ -19,6 +19,7 @@ from core.http.authentication import Authenticator
 from core.http.committing import CommittingSend
 from core.http.idempotency import IdempotencyKeys
 from core.http.layers import Layer
+from core.http.methods import SAFE
 from core.http.rate_limits import RateLimits
 from core.permissions import Permission, authorize
 from core.principal import Principal, PrincipalKind
@@ -77,6 +78,7 @@ class RequestContexts(Layer):
             modules=modules,
             correlation_id=correlation_id,
             address=stranger.address,
+            may_lag=scope["method"] in SAFE,
         )
         scope["state"][CTX] = ctx
         structlog.contextvars.bind_contextvars(

@@ -6,12 +6,12 @@ from collections.abc import Awaitable
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Send
 
 from core.http.layers import Layer
+from core.http.methods import SAFE
 
 CHANGES_ACCESS = "changes_access"
 """In the `opt` of a handler or router: its mutations may change who may do what."""
 REFUSED = 400
 """From here on, nothing was changed."""
-SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class CatchingUp(Layer):

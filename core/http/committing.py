@@ -5,9 +5,10 @@ The answer to a request with an idempotency key is held back whole, since it is 
 
 from typing import Any
 
-from litestar.types import Message, Scope, Send
+from litestar.types import HTTPScope, Message, Send
 
 from core.http.idempotency import ANSWER_BYTES, CLAIM, Claim, kept_answer
+from core.http.methods import SAFE
 from core.http.problems import answer_for
 from core.tasks.broker import Bell
 from core.tasks.context import Ctx
@@ -18,7 +19,7 @@ FIRST_ERROR = 400
 class CommittingSend:
     """What a route sends through. After a commit that fails, the client gets the problem instead of the success."""
 
-    def __init__(self, ctx: Ctx, bell: Bell, scope: Scope, send: Send) -> None:
+    def __init__(self, ctx: Ctx, bell: Bell, scope: HTTPScope, send: Send) -> None:
         self._ctx = ctx
         self._bell = bell
         self._scope = scope
@@ -69,6 +70,8 @@ class CommittingSend:
             self._replaced = True
             await answer_for(error, self._scope).send(self._send)
             return False
+        if succeeded and self._scope["method"] not in SAFE:
+            await self._ctx.tell_written()
         if self._ctx.has_jobs and succeeded:
             self._bell.ring()
         return True

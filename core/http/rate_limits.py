@@ -19,12 +19,12 @@ from core.errors import TooManyRequests
 from core.http.addresses import address_of, network_of
 from core.http.gcra import Limiter, Quota, Standing, retry_after, tightest
 from core.http.layers import Layer
+from core.http.methods import SAFE
 from core.principal import Principal, PrincipalKind
 from core.tasks.redis_keys import RedisKeys
 
 RATE = "rate"
 """In a handler's `opt`: its class, or None for what has to answer at any rate, as health checks do."""
-SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 KEYS_KEPT = 4096
 """Of those who asked last: who asks again is known by a look."""
 

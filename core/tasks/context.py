@@ -58,8 +58,10 @@ class Ctx:
         providers: Mapping[type, object] | None = None,
         job_id: UUID | None = None,
         job_name: str | None = None,
+        may_lag: bool = False,
     ) -> None:
-        """`address` is where the request came from, or the one that caused the job."""
+        """`address` is where the request came from, or the one that caused the job. `may_lag` is for requests that
+        change nothing: they may read on a replica."""
         self.principal = principal
         self.modules = modules
         self.correlation_id = correlation_id
@@ -79,6 +81,7 @@ class Ctx:
             job_name=job_name,
         )
         self._db: TenantSession | None = None
+        self._reads = database.reads(self.acting, may_lag=may_lag)
         self.job_id = job_id
         """The job that this is, in a background job."""
         self.has_jobs = False
@@ -100,7 +103,7 @@ class Ctx:
 
     @property
     def reads(self) -> ReadLane:
-        return self._database.reads(self.acting)
+        return self._reads
 
     async def organization_settings(self) -> Mapping[str, Any]:
         """What the organization has set of its `OrganizationSettings`: time zone, country, … Only what was ever set."""
@@ -204,6 +207,10 @@ class Ctx:
         """For the lanes' keepers (the HTTP middleware and the worker); services never call it."""
         if self._db is not None:
             await self._db.commit()
+
+    async def tell_written(self) -> None:
+        """For the same, after a commit: whoever reads for the organization from here on finds what it wrote."""
+        await self._database.tell_written(self.organization_id)
 
     async def rollback(self) -> None:
         if self._db is not None:

@@ -94,6 +94,7 @@ class JobCtx(Ctx):
     async def checkpoint(self) -> None:
         held = await self._guard(_LONGER, lease_seconds=self._lease_seconds)
         await self.db.commit()
+        await self.tell_written()
         if held:
             raise JobHeld(str(self._job.id))
 
@@ -103,6 +104,7 @@ class JobCtx(Ctx):
             return
         await self._guard(_DONE)
         await self.db.commit()
+        await self.tell_written()
 
     @property
     def _is_at_work(self) -> bool:
