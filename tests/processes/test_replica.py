@@ -17,6 +17,8 @@ from msgspec import Struct, structs
 from sqlalchemy import func, select
 
 from core.app import Application, create_app
+from core.cli.doctor.findings import Level
+from core.cli.doctor.servers import check_replica
 from core.db.migrations import upgrade
 from core.db.reads import Read
 from core.db.replica import BEHIND_AT_MOST, SAMPLE_SECONDS
@@ -103,6 +105,12 @@ class Deployment(Struct, frozen=True, kw_only=True):
         """A client of the same person at the other process."""
         token = tenant.client.headers["authorization"].removeprefix("Bearer ")
         return client_of(self.processes[1], token=token)
+
+
+async def diagnosis(tenant: Tenant) -> Level:
+    """What `plugs doctor` says of the replica."""
+    [finding] = [finding async for finding in check_replica(tenant.application.runtime.settings)]
+    return finding.level
 
 
 async def names(client: Any) -> list[str]:
@@ -197,7 +205,9 @@ async def test_a_replica_that_ends_or_goes_its_own_way_fails_no_request(replicat
     await until(lambda: replicated.standby.ask(SLEEPING), within=WITHIN_SECONDS)  # type: ignore[arg-type, return-value]
     answered_by = (await sleeping)["name"]
     await replicated.until_read(acme)
+    diagnosed = [await diagnosis(acme)]
     replicated.standby.end()
+    diagnosed.append(await diagnosis(acme))
     while_it_is_away = await names(acme.client)
     await replicated.standby.start()
     await replicated.until_read(acme)
@@ -208,7 +218,9 @@ async def test_a_replica_that_ends_or_goes_its_own_way_fails_no_request(replicat
 
     await until(is_left_alone, within=BEHIND_AT_MOST / 2)  # and not since it falls behind
     (await acme.client.post(CONTACTS, json={"first_name": "Ben"})).raise_for_status()
+    diagnosed.append(await diagnosis(acme))
 
+    assert diagnosed == [Level.OK, Level.WRONG, Level.WRONG]
     assert answered_by != STANDBY, "it was cut off, and the primary asked instead"
     assert while_it_is_away == ["Ada"]
     assert await names(acme.client) == ["Ada", "Ben"]

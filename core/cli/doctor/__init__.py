@@ -18,7 +18,14 @@ from core.cli.doctor.machine import (
     check_python,
     check_secret,
 )
-from core.cli.doctor.servers import check_clock, check_jobs, check_migrations, check_postgres, check_redis
+from core.cli.doctor.servers import (
+    check_clock,
+    check_jobs,
+    check_migrations,
+    check_postgres,
+    check_redis,
+    check_replica,
+)
 from core.cli.up import in_our_database
 from core.local.postgres import LocalPostgres
 from core.local.redis import LocalRedis
@@ -64,7 +71,7 @@ async def _findings() -> AsyncIterator[Finding]:
         if finding.level is Level.WRONG:  # then nothing more is asked of it
             reached = structs.replace(reached, database_url="")
     runtime = make_runtime(reached)
-    for check in (check_migrations(runtime), check_redis(reached), check_clock(reached)):
+    for check in (check_replica(reached), check_migrations(runtime), check_redis(reached), check_clock(reached)):
         async for finding in check:
             yield finding
     for finding in (*check_secret(settings), *check_disk(settings), *check_local_servers(settings)):

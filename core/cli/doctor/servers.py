@@ -83,6 +83,21 @@ async def check_postgres(settings: Settings) -> AsyncIterator[Finding]:
                 return
 
 
+async def check_replica(settings: Settings) -> AsyncIterator[Finding]:
+    if not settings.database_replica_url:
+        return
+    place = _place(settings.database_replica_url)
+    mend = "requests read on the primary meanwhile; correct DATABASE_REPLICA_URL, or leave it out"
+    try:
+        async with _connected(settings.database_replica_url) as connection:
+            if await connection.fetchval("SELECT pg_is_in_recovery()"):
+                yield await _may_act(connection, APP_ROLE, "DATABASE_REPLICA_URL")
+            else:
+                yield wrong("replica", f"{place} replays nothing: it is a primary of its own", mend)
+    except AWAY as error:
+        yield wrong("replica", f"{place} can't be reached: {_told(error)}", f"start it; {mend}")
+
+
 async def _version(connection: "asyncpg.Connection[Any]") -> Finding:
     found = f"version {await connection.fetchval('SHOW server_version')}"
     if connection.get_server_version().major < OLDEST_POSTGRES:
