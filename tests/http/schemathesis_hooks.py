@@ -1,6 +1,9 @@
 """Loaded by the Schemathesis run, not by pytest."""
 
-from collections.abc import Iterator, Mapping
+import gc
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -13,20 +16,50 @@ from core.identity.organization_schemas import ZONES
 OTHER_ZONES = ZONES - {"UTC", "Europe/London", "Asia/Kathmandu", "America/Argentina/Buenos_Aires"}
 OWN = ("custom", "columns", "options", "archived_options")
 """Where an organization's own fields stand."""
+SESSION_ENDING = ("logout", "end_session")
+"""They end a session: each request its own, or everything that is asked afterwards would be refused."""
+SESSIONS = iter(json.loads(Path("sessions.json").read_text()))
+"""Of somebody who does nothing else: an `Authorization`, and the id of the session that it is of."""
+NEW_OBJECTS = 50_000
+"""Before a young collection of garbage: a run makes much that stays, and Python looks at it every 700."""
+
+gc.freeze()
+gc.set_threshold(NEW_OBJECTS)
 
 
 @schemathesis.hook
-def before_call(context: object, case: Any, kwargs: object) -> None:
+def before_call(context: object, case: Any, kwargs: dict[str, Any]) -> None:
+    is_positive = case.meta is not None and case.meta.generation.mode.is_positive
+    if case.operation.definition.raw["operationId"] in SESSION_ENDING:
+        kwargs["auth"], session_id = _session_of_its_own()
+        if is_positive and "session_id" in case.path_parameters:
+            case.path_parameters["session_id"] = session_id
+    if is_positive:
+        _make_acceptable(case)
+
+
+def _session_of_its_own() -> tuple[Callable[[Any], Any], str]:
+    """What puts it on a request, and its id. Raises `StopIteration` when the test has opened too few."""
+    authorization, session_id = next(SESSIONS)
+
+    def sign(request: Any) -> Any:
+        if "Authorization" in request.headers:  # a case may be without one
+            request.headers["Authorization"] = authorization
+        return request
+
+    return sign, session_id
+
+
+def _make_acceptable(case: Any) -> None:
     """A cursor is signed, so no generated one is valid, however well it fits the schema; wrong ones are still sent."""
-    if case.meta is not None and case.meta.generation.mode.is_positive:
-        case.query.pop("cursor", None)
-        if "Idempotency-Key" in case.headers:
-            case.headers["Idempotency-Key"] = uuid4().hex  # what the schema can't say: another one for each request
-        for place in _with_own_fields(case):  # those made of the document's examples are not filtered below
-            for name in OWN:
-                place.pop(name, None)
-            if str(place.get("sort", "")).endswith("relevance") and not place.get("q"):
-                del place["sort"]  # only what is searched for has one
+    case.query.pop("cursor", None)
+    if "Idempotency-Key" in case.headers:
+        case.headers["Idempotency-Key"] = uuid4().hex  # what the schema can't say: another one for each request
+    for place in _with_own_fields(case):  # those made of the document's examples are not filtered below
+        for name in OWN:
+            place.pop(name, None)
+        if str(place.get("sort", "")).endswith("relevance") and not place.get("q"):
+            del place["sort"]  # only what is searched for has one
 
 
 @schemathesis.hook
