@@ -20,6 +20,8 @@ SESSION_ENDING = ("logout", "end_session")
 """They end a session: each request its own, or everything that is asked afterwards would be refused."""
 SESSIONS = iter(json.loads(Path("sessions.json").read_text()))
 """Of somebody who does nothing else: an `Authorization`, and the id of the session that it is of."""
+WRONG: dict[str, str] = {}
+"""What was wrong in which way, and the operation that has been asked for it."""
 NEW_OBJECTS = 50_000
 """Before a young collection of garbage: a run makes much that stays, and Python looks at it every 700."""
 
@@ -69,13 +71,51 @@ def filter_case(context: object, case: Any) -> bool:
     is_form = case.media_type == "multipart/form-data" and isinstance(case.body, dict)
     is_strange = (is_form and [] in case.body.values()) or _holds_whole_float(case.body)
     untold = (_chooses_breached_password, _is_beyond_the_first_stage, _ends_before_it_begins, _speaks_of_own_fields)
-    return not (is_strange or _names_another_zone(case) or any(is_so(case) for is_so in untold))
+    known = (_names_another_zone, _is_wrong_as_before, _has_another_cursor)
+    return not (is_strange or any(is_so(case) for is_so in (*untold, *known)))
 
 
 def _names_another_zone(case: Any) -> bool:
     """All zones are one closed set, of six hundred names; the coverage phase would ask each route for each of them."""
-    is_covering = case.meta is not None and case.meta.phase.name is TestPhase.COVERAGE
-    return is_covering and not OTHER_ZONES.isdisjoint(_texts_in([case.query, case.body]))
+    return _is_covering(case) and not OTHER_ZONES.isdisjoint(_texts_in([case.query, case.body]))
+
+
+def _has_another_cursor(case: Any) -> bool:
+    """All that fit are taken out before the call, so what is left has been asked."""
+    covered = _is_covering(case) and case.meta.generation.mode.is_positive
+    return covered and case.meta.phase.data.parameter == "cursor"
+
+
+def _is_covering(case: Any) -> bool:
+    return case.meta is not None and case.meta.phase.name is TestPhase.COVERAGE
+
+
+def _is_wrong_as_before(case: Any) -> bool:
+    """The coverage phase asks every operation for all that can be wrong with what forty of them take in the same words
+    (`limit`, an id in the path, one type of body), and one piece of code refuses it. Here each wrong value is asked of
+    one operation. That every operation refuses every kind of it is tested in test_bad_parameters.py,
+    test_bad_bodies.py and test_idempotency.py."""
+    if not _is_covering(case):
+        return False
+    wrong = [place for place, part in case.meta.components.items() if part.mode.is_negative]
+    if len(wrong) != 1:
+        return False
+    what, operation = case.meta.phase.data, case.operation.definition.raw
+    told, sent = _told_and_sent(case, wrong[0].value, what.parameter)
+    key = json.dumps([wrong[0].value, told, what.scenario, sent], default=repr, sort_keys=True)
+    return WRONG.setdefault(key, operation["operationId"]) != operation["operationId"]
+
+
+def _told_and_sent(case: Any, place: str, name: str | None) -> tuple[Any, Any]:
+    """What the document says of what is wrong in a request, and what was made of that."""
+    operation = case.operation.definition.raw
+    if place == "body":
+        return operation.get("requestBody"), [case.media_type, case.body]
+    told = {each["name"]: each for each in operation.get("parameters", ()) if each["in"] == place}
+    sent = {"query": case.query, "path": case.path_parameters, "header": case.headers}[place]
+    if name is None:  # it is something that the operation knows nothing of
+        return None, {given: value for given, value in sent.items() if given not in told}
+    return told.get(name), sent.get(name)
 
 
 def _texts_in(value: Any) -> Iterator[str]:
