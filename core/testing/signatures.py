@@ -38,7 +38,9 @@ def signatures_read_once() -> Generator[None]:
     def from_fn(fn: Any, signature_namespace: dict[str, Any]) -> Any:
         if not isinstance(fn, FunctionType) or hasattr(fn, "__wrapped__"):
             return parse(fn, signature_namespace)
-        return once((_written(fn), _ids(signature_namespace)), fn, lambda: parse(fn, signature_namespace))
+        return once(
+            (_written(fn), _ids(signature_namespace)), (fn, signature_namespace), lambda: parse(fn, signature_namespace)
+        )
 
     def create(
         dependency_name_set: set[str], fn: Any, parsed_signature: Any, type_decoders: Any, data_dto: Any = None
