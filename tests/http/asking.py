@@ -3,6 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from datetime import timedelta
+from functools import cache
 from string import Formatter
 from types import MappingProxyType
 from typing import Any
@@ -20,6 +21,7 @@ from core import clock
 from core.app import Application
 from core.db.database import Database
 from core.db.models import Base
+from core.http.openapi import document_bytes
 from core.identity.credential_models import TotpFactor
 from core.identity.directory import add_organization
 from core.identity.models import Organization
@@ -101,11 +103,24 @@ def operations(application: Application) -> list[Operation]:
 
 def valid_body(operation: Operation) -> dict[str, Any]:
     """A body that fits the operation's type: the fields that it must have, by their examples."""
-    (_,), schemas = msgspec.json.schema_components([operation.body], ref_template="{name}")
-    return fitting(schemas[operation.body.__name__], schemas)  # type: ignore[union-attr]
+    assert operation.body is not None
+    schemas = schemas_of(operation.body)
+    return fitting(schemas[operation.body.__name__], schemas)
 
 
-def fitting(schema: dict[str, Any], schemas: dict[str, Any]) -> Any:
+@cache
+def schemas_of(body: type[Struct]) -> Mapping[str, dict[str, Any]]:
+    """By the names of the types."""
+    return msgspec.json.schema_components([body], ref_template="{name}")[1]
+
+
+@cache
+def document_of(application: Application) -> dict[str, Any]:
+    """The document, made once for all tests, which only read it."""
+    return msgspec.json.decode(document_bytes(application.litestar))
+
+
+def fitting(schema: dict[str, Any], schemas: Mapping[str, dict[str, Any]]) -> Any:
     """A value that fits a schema; fails on a kind of schema that it doesn't know."""
     match schema:
         case {"$ref": name}:

@@ -5,12 +5,22 @@ from typing import Any
 
 import httpx
 import pytest
-from asking import CONTACTS, Known, Operation, codes_of, existing_ids, filled, operations, problem_of, valid_body
+from asking import (
+    CONTACTS,
+    Known,
+    Operation,
+    codes_of,
+    document_of,
+    existing_ids,
+    filled,
+    operations,
+    problem_of,
+    valid_body,
+)
 from litestar.routes import HTTPRoute
 
 from core.app import Application
 from core.db.pages import CursorSigner
-from core.http.openapi import document
 from core.testing.tenants import Tenant
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "FOO")
@@ -39,7 +49,7 @@ def parameters(application: Application, where: str) -> list[tuple[str, str, dic
     """Method, path, description of each documented parameter, and the names of its operation's parameters."""
     return [
         (method.upper(), path, parameter, [other["name"] for other in described.get("parameters", ())])
-        for path, methods in document(application.litestar)["paths"].items()
+        for path, methods in document_of(application)["paths"].items()
         for method, described in methods.items()
         for parameter in described.get("parameters", ())
         if parameter["in"] == where
@@ -84,7 +94,7 @@ def misfits(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, set[st
 
 
 async def test_every_query_parameter_refuses_what_does_not_fit(application: Application, known: Known) -> None:
-    schemas = document(application.litestar)["components"]["schemas"]
+    schemas = document_of(application)["components"]["schemas"]
     found = parameters(application, "query")
     bodies = {(o.method, o.template): valid_body(o) if o.takes_json else None for o in operations(application)}
     assert len(found) > 15
@@ -234,7 +244,7 @@ async def test_a_method_that_a_path_lacks_is_told_which_it_has(application: Appl
 
 
 async def test_options_names_every_method_of_a_path(application: Application, anonymous: httpx.AsyncClient) -> None:
-    for path, methods in document(application.litestar)["paths"].items():
+    for path, methods in document_of(application)["paths"].items():
         answer = await anonymous.options(filled(path))
 
         assert (answer.status_code, answer.content) == (204, b"")
