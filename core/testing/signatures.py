@@ -8,7 +8,7 @@ of the same handlers.
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FunctionType
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from litestar._signature.model import SignatureModel
@@ -33,7 +33,7 @@ class _Once:
 def signatures_read_once() -> Generator[None]:
     """Within the block, in this process."""
     parse, once = ParsedSignature.from_fn, _Once()
-    make: Callable[..., Any] = SignatureModel.create
+    make = cast("Callable[..., Any]", SignatureModel.create)
 
     def from_fn(fn: Any, signature_namespace: dict[str, Any]) -> Any:
         if not isinstance(fn, FunctionType) or hasattr(fn, "__wrapped__"):
