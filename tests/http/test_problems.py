@@ -102,7 +102,7 @@ async def scratch(settings: Settings) -> "AsyncGenerator[asyncpg.Connection[asyn
 @pytest.fixture(scope="module")
 async def failing(settings: Settings) -> AsyncGenerator[Application]:
     """An application in which things go wrong."""
-    async with serving(settings, raise_error) as application:
+    async with serving(settings, raise_error, add_note, strict) as application:
         yield application
 
 
@@ -134,13 +134,13 @@ COMMITS = {
 
 @pytest.mark.parametrize(("sqlstate", "expected"), COMMITS.items())
 async def test_a_commit_that_fails_is_never_a_success(
-    settings: Settings,
+    failing: Application,
     acme: Tenant,
     scratch: "asyncpg.Connection[asyncpg.Record]",
     sqlstate: str,
     expected: tuple[int, str],
 ) -> None:
-    async with serving(settings, add_note) as application, client_for(application, acme) as client:
+    async with client_for(failing, acme) as client:
         good, bad = str(uuid4()), str(uuid4())
         answer = await client.post("/api/v1/scratch/notes", json={"id": bad, "sqlstate": sqlstate})
         after = await client.post("/api/v1/scratch/notes", json={"id": good, "sqlstate": "00000"})
@@ -152,7 +152,7 @@ async def test_a_commit_that_fails_is_never_a_success(
 
 
 async def test_a_commit_that_fails_is_answered_once(
-    settings: Settings, acme: Tenant, scratch: "asyncpg.Connection[asyncpg.Record]"
+    failing: Application, acme: Tenant, scratch: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     """On the wire: one start and one body. What the route meant to answer is not sent after the problem."""
     body = json.dumps({"id": str(uuid4()), "sqlstate": "23503"}).encode()
@@ -165,25 +165,24 @@ async def test_a_commit_that_fails_is_answered_once(
     async def send(message: Message) -> None:
         sent.append(message)
 
-    async with serving(settings, add_note) as application:
-        scope = {
-            "type": "http",
-            "method": "POST",
-            "path": "/api/v1/scratch/notes",
-            "raw_path": b"/api/v1/scratch/notes",
-            "query_string": b"",
-            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
-        }
-        await application(scope, receive, send)  # type: ignore[arg-type]
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/api/v1/scratch/notes",
+        "raw_path": b"/api/v1/scratch/notes",
+        "query_string": b"",
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+    }
+    await failing(scope, receive, send)  # type: ignore[arg-type]
 
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
     assert sent[0]["status"] == 409  # type: ignore[typeddict-item]
 
 
 async def test_a_statement_that_fails_tells_nothing_of_the_table(
-    settings: Settings, acme: Tenant, scratch: "asyncpg.Connection[asyncpg.Record]"
+    failing: Application, acme: Tenant, scratch: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
-    async with serving(settings, add_note) as application, client_for(application, acme) as client:
+    async with client_for(failing, acme) as client:
         answer = await client.post("/api/v1/scratch/notes", json={"id": str(uuid4()), "sqlstate": "too long"})
 
     problem_of(answer, 422, "invalid")
@@ -211,8 +210,8 @@ LAX: dict[str, object] = {
 }
 
 
-async def test_what_looks_like_a_number_is_none(settings: Settings, acme: Tenant) -> None:
-    async with serving(settings, strict) as application, client_for(application, acme) as client:
+async def test_what_looks_like_a_number_is_none(failing: Application, acme: Tenant) -> None:
+    async with client_for(failing, acme) as client:
         assert (await client.post("/api/v1/scratch/strict", json=FITTING)).status_code == 201
         for field, value in LAX.items():
             answer = await client.post("/api/v1/scratch/strict", json=FITTING | {field: value})
@@ -221,8 +220,8 @@ async def test_what_looks_like_a_number_is_none(settings: Settings, acme: Tenant
             assert all(name.split(".")[0] == field for name in codes), codes
 
 
-async def test_every_misfit_is_named_down_to_the_innermost(settings: Settings, acme: Tenant) -> None:
-    async with serving(settings, strict) as application, client_for(application, acme) as client:
+async def test_every_misfit_is_named_down_to_the_innermost(failing: Application, acme: Tenant) -> None:
+    async with client_for(failing, acme) as client:
         answer = await client.post("/api/v1/scratch/strict", json=LAX)
 
     assert codes_of(problem_of(answer, 422, "invalid")) == {

@@ -224,32 +224,46 @@ def from_address(application: Application, address: str, **headers: str) -> http
     return httpx.AsyncClient(transport=transport, base_url="http://plugs.test", headers=headers)
 
 
+@pytest.fixture(scope="module")
+async def narrow(settings: Settings) -> AsyncIterator[Application]:
+    """From one address one read and three attempts to sign in; each test asks from addresses of its own."""
+    rates = {"rate_read": "address=1/3600", "rate_sign_in": "address=3/3600"}
+    async with serving(structs.replace(settings, **rates, redis_namespace=uuid4().hex)) as application:
+        yield application
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
         ("198.51.100.1", "198.51.100.1", True),
-        ("198.51.100.1", "198.51.100.2", False),
+        ("198.51.100.2", "198.51.100.3", False),
         ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
-        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
-        ("::ffff:198.51.100.3", "198.51.100.3", True),
+        ("2001:db8:1:3::1", "2001:db8:1:4::1", False),
+        ("::ffff:198.51.100.4", "198.51.100.4", True),
     ],
 )
 async def test_an_address_is_an_ipv4_address_or_a_64_of_ipv6(
-    settings: Settings, one: str, other: str, same: bool
+    narrow: Application, one: str, other: str, same: bool
 ) -> None:
-    own = structs.replace(settings, rate_read="address=1/3600", redis_namespace=uuid4().hex)
-    async with serving(own) as application, from_address(application, one) as first:
+    async with from_address(narrow, one) as first, from_address(narrow, other) as second:
         (await first.get("/openapi.json")).raise_for_status()
-        async with from_address(application, other) as second:
-            answer = await second.get("/openapi.json")
+        answer = await second.get("/openapi.json")
 
     assert answer.status_code == (429 if same else 200)
 
 
-@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "CF-Connecting-IP", "True-Client-IP"])
-async def test_spoofed_forwarding_headers_are_ignored(settings: Settings, header: str) -> None:
-    own = structs.replace(settings, rate_sign_in="address=3/3600", redis_namespace=uuid4().hex)
-    async with serving(own) as application, from_address(application, "198.51.100.9") as client:
+SPOOFED = {
+    "X-Forwarded-For": "198.51.100.11",
+    "Forwarded": "198.51.100.12",
+    "X-Real-IP": "198.51.100.13",
+    "CF-Connecting-IP": "198.51.100.14",
+    "True-Client-IP": "198.51.100.15",
+}
+
+
+@pytest.mark.parametrize(("header", "address"), SPOOFED.items())
+async def test_spoofed_forwarding_headers_are_ignored(narrow: Application, header: str, address: str) -> None:
+    async with from_address(narrow, address) as client:
         answers = [
             await client.post(
                 "/api/v1/auth/login",
