@@ -10,7 +10,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
 from itertools import count, groupby
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 import msgspec
@@ -106,9 +106,9 @@ class Rows:
         for reference in _references(table):
             values |= self._reference(reference)
         sets = _closed_sets(table)
-        for name, column in _to_be_filled(table):
-            if name not in given and name not in values:
-                values[name] = sets[name] if name in sets else self._value(column)
+        for blank in _blanks(table):
+            if (name := blank.column.name) not in given and name not in values:
+                values[name] = sets[name] if name in sets else self._value(blank)
         return values | given
 
     def _reference(self, reference: ForeignKeyConstraint) -> Values:
@@ -122,12 +122,12 @@ class Rows:
         row = known[0] if known and not _tells_rows_apart(table, frozenset(names)) else self.add(parent)
         return {element.parent.name: row[element.column.name] for element in reference.elements}
 
-    def _value(self, column: "Column[Any]") -> Any:
-        make = self._makers.get(_python_type(column))
+    def _value(self, blank: "_Blank") -> Any:
+        make = self._makers.get(blank.kind)
         if make is None:
-            raise Unfillable(f"{column.table.fullname}.{column.name}: no value is known for {column.type!r}")
-        value = make(f"{column.table.fullname}.{column.name} {next(_NUMBERS)}")
-        return [value] if isinstance(column.type, ARRAY) else value
+            raise Unfillable(f"{blank.place}: no value is known for {blank.column.type!r}")
+        value = make(f"{blank.place} {next(_NUMBERS)}")
+        return [value] if blank.is_array else value
 
 
 @cache
@@ -162,12 +162,24 @@ def _references(table: Table) -> Sequence[ForeignKeyConstraint]:
     return tuple(table.foreign_key_constraints)
 
 
-@cache
-def _to_be_filled(table: Table) -> Sequence[tuple[str, "Column[Any]"]]:
-    return [(column.name, column) for column in table.columns if not _is_made_by_the_database(column)]
+class _Blank(NamedTuple):
+    """A column that a row must have a value for."""
+
+    column: "Column[Any]"
+    place: str
+    kind: type
+    is_array: bool
 
 
 @cache
+def _blanks(table: Table) -> Sequence[_Blank]:
+    return [
+        _Blank(column, f"{table.fullname}.{column.name}", _python_type(column), isinstance(column.type, ARRAY))
+        for column in table.columns
+        if not _is_made_by_the_database(column)
+    ]
+
+
 def _python_type(column: "Column[Any]") -> type:
     """That of the items for an array; `object` for types that SQLAlchemy has no Python type for."""
     if isinstance(column.type, JSON):
