@@ -5,7 +5,8 @@ whoever takes or keeps a job looks again in any case, and a job that could not b
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, NamedTuple, cast
 from uuid import UUID, uuid4
 
@@ -87,7 +88,7 @@ class Claims:
     def __init__(self, database: Database, registry: TaskRegistry, *, lease_seconds: float) -> None:
         self._database = database
         self._lease_seconds = lease_seconds
-        self._statement = claim_statement(registry.actors)
+        self._statement = claim_statement(frozenset(registry.actors))
         self._taking = Handfuls(self._take)
         self._finishing = Handfuls(self._finish)
         self._held: set[Claim] = set()
@@ -191,7 +192,8 @@ _FINISH = Statement(
 _TOLD = tuple(name for name in ClaimedJob.__struct_fields__ if name != "lease")
 
 
-def claim_statement(actors: Collection[str]) -> Statement:
+@cache
+def claim_statement(actors: frozenset[str]) -> Statement:
     """One that waits for its next attempt has not been sent since the last: a delivery left over from before is no
     reason to lose patience."""
 
@@ -199,7 +201,7 @@ def claim_statement(actors: Collection[str]) -> Statement:
         return (
             job.c.parked_at.is_(None),
             job.c.held_at.is_(None),
-            job.c.actor.in_([literal(actor) for actor in actors]),
+            job.c.actor.in_([literal(actor) for actor in sorted(actors)]),
             or_(job.c.leased_until.is_(None), job.c.leased_until < func.now()),
             or_(job.c.sends > 0, job.c.not_before <= func.now()),
         )

@@ -2,22 +2,23 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
-from msgspec import Struct
-from sqlalchemy import Table, text
+from msgspec import Struct, structs
+from sqlalchemy import ARRAY, Table, TextClause, Uuid, bindparam, text
 
 from core.app import Application
 from core.db.models import Base
 from core.ids import new_id
 from core.permissions import Role
 from core.testing.fillings import Caller, Colleague, Filling, Fresh, Id, Loose, Mark, Slug
-from core.testing.rows import ORGANIZATION, Rows
+from core.testing.rows import ORGANIZATION, Rows, tables_in_order
 from core.testing.tenants import Tenant, make_member
 
 ROWS_PER_TABLE = 2
@@ -84,9 +85,13 @@ async def furnish(tenant: Tenant, filling: Filling, tables: Iterable[Table]) -> 
     first = {table: made[0] for table, made in rows.made.items()}
     ids = [row["id"] for row in first.values() if "id" in row]
     known = [mark, tenant.slug, tenant.email, tenant.organization_id, tenant.user_id, *ids]
-    colleague = (await make_member(tenant, Role.MEMBER)).user_id if filling.names_colleague else NOBODY
     canaries = frozenset(str(each).lower() for each in known)
-    return World(rows=first, mark=mark, slug=tenant.slug, colleague=colleague, canaries=canaries)
+    world = World(rows=first, mark=mark, slug=tenant.slug, canaries=canaries)
+    return await with_colleague(tenant, world) if filling.names_colleague else world
+
+
+async def with_colleague(tenant: Tenant, world: World) -> World:
+    return structs.replace(world, colleague=(await make_member(tenant, Role.MEMBER)).user_id)
 
 
 def nobodys() -> World:
@@ -114,16 +119,44 @@ async def call(
 
 async def fingerprint(tenant: Tenant, only: Collection[str] = ()) -> dict[str, str]:
     """A hash of all that there is of an organization, table by table; of the schemas in `only` where there are any."""
+    return (await fingerprints([tenant], only))[0]
+
+
+async def fingerprints(tenants: Sequence[Tenant], only: Collection[str] = ()) -> list[dict[str, str]]:
+    """That of each. A table in which an organization has no rows isn't in it."""
+    found: dict[UUID, dict[str, str]] = {tenant.organization_id: {} for tenant in tenants}
+    async with tenants[0].database.system() as system:
+        hashes = await system.execute(_hashing(len(Base.metadata.tables), frozenset(only)), {"ids": list(found)})
+        for organization_id, table, hashed in hashes:
+            found[organization_id][table] = hashed
+    return list(found.values())
+
+
+@cache
+def _hashing(_imported: int, only: frozenset[str]) -> TextClause:
     hashes: list[str] = []
-    for table in Base.metadata.sorted_tables:
+    for table in tables_in_order():
         is_platforms = ORGANIZATION not in table.c and table.fullname != "core.organizations"
         if not is_platforms and (not only or table.schema in only):
             column = ORGANIZATION if ORGANIZATION in table.c else "id"
-            rows = f"SELECT md5(string_agg(t::text, '' ORDER BY t::text)) FROM {table.fullname} t WHERE {column} = :id"
-            hashes.append(f"SELECT '{table.fullname}', ({rows})")
+            rows = f"FROM {table.fullname} t WHERE {column} = ANY(:ids) GROUP BY {column}"
+            hashes.append(f"SELECT {column}, '{table.fullname}', md5(string_agg(t::text, '' ORDER BY t::text)) {rows}")
+    return text(" UNION ALL ".join(hashes)).bindparams(bindparam("ids", type_=ARRAY(Uuid)))
+
+
+def changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """The tables whose fingerprints differ."""
+    return [table for table in sorted({*before, *after}) if before.get(table) != after.get(table)]
+
+
+async def row_counts(tenant: Tenant, tables: Sequence[Table]) -> dict[str, int]:
+    """How many rows an organization has in each of the tables."""
+    if not tables:
+        return {}
+    counts = [f"(SELECT count(*) FROM {table.fullname} WHERE {ORGANIZATION} = :id)" for table in tables]
     async with tenant.database.system() as system:
-        found = await system.execute(text(" UNION ALL ".join(hashes)), {"id": tenant.organization_id})
-        return {table: str(hashed) for table, hashed in found}
+        found = await system.execute(text(f"SELECT {', '.join(counts)}"), {"id": tenant.organization_id})
+        return dict(zip((table.fullname for table in tables), found.one(), strict=True))
 
 
 def comparable(answer: httpx.Response) -> tuple[int, dict[str, str], Any]:

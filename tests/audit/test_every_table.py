@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import LargeBinary, Table, insert, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from core.app import Application
 from core.db.audit import audit_rule
 from core.db.database import Database
 from core.db.models import Base
@@ -17,7 +18,7 @@ from core.db.tenancy import TenantConnection, acting
 from core.plugs.discovery import discover
 from core.testing.catalogue import other_trails
 from core.testing.rows import Rows, Values
-from core.testing.tenants import Tenant
+from core.testing.tenants import Tenant, make_tenant
 from tests.audit.conftest import entries, somebody, who
 
 UNAUDITED = {
@@ -127,13 +128,19 @@ def ids_of(table: Table, rows: list[Values]) -> list[UUID]:
     return [row[key_of(table).name] for row in rows]
 
 
+@pytest.fixture(scope="module")
+async def writing(application: Application) -> Tenant:
+    """One organization for all of them: entries are told apart by the rows that they are about."""
+    return await make_tenant(application)
+
+
 @pytest.mark.parametrize("change", [by_orm, in_bulk, in_plain_sql])
 @pytest.mark.parametrize("table", AUDITED, ids=NAMES)
 async def test_every_change_is_written_down_with_who_made_it(
-    database: Database, acme: Tenant, table: Table, change: Change
+    database: Database, writing: Tenant, table: Table, change: Change
 ) -> None:
     actor = somebody()
-    made = [Rows(acme.organization_id, mark="trail") for _ in range(2)]
+    made = [Rows(writing.organization_id, mark="trail") for _ in range(2)]
     rows = [each.values(table, created_at=EARLIER) for each in made]
     async with database.system() as system:
         for each in made:

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack
-from uuid import UUID
+from contextlib import AsyncExitStack, asynccontextmanager
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import func, insert, select, text
@@ -18,8 +18,11 @@ from core.db.database import Database, connect
 from core.db.tenancy import TenantConnection, TenantContext
 from core.ids import new_id
 from core.runtime import Runtime
+from core.testing.stage import Addresses, cloned, runtime_on
 from core.testing.waiting import until
 from modules.networking.models import Contact
+
+TRAIL = ("core.audit_logs", "core.audit_seals")
 
 
 class Ledger:
@@ -67,13 +70,38 @@ class Ledger:
             return (await system.scalars(counted)).one()
 
 
+@asynccontextmanager
+async def ledger_on(runtime: Runtime) -> AsyncGenerator[Ledger]:
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(runtime.open_database("ledger"))
+        superuser = await connect(runtime.settings.owner_url, role=None, name="superuser")
+        stack.push_async_callback(superuser.close)
+        yield Ledger(runtime, database, superuser)
+
+
 @pytest.fixture
 async def ledger(scratch: Runtime) -> AsyncGenerator[Ledger]:
-    async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(scratch.open_database("ledger"))
-        superuser = await connect(scratch.settings.owner_url, role=None, name="superuser")
-        stack.push_async_callback(superuser.close)
-        yield Ledger(scratch, database, superuser)
+    async with ledger_on(scratch) as ledger:
+        yield ledger
+
+
+@pytest.fixture(scope="module")
+async def chain(addresses: Addresses) -> AsyncGenerator[Ledger]:
+    """Three seals, and a copy of all that there is then."""
+    async with cloned(addresses, f"chain_{uuid4().hex[:12]}") as settings, ledger_on(runtime_on(settings)) as ledger:
+        await ledger.write_and_seal(3, 3, 3)
+        for table in TRAIL:
+            await ledger.superuser.execute(f"CREATE TABLE {table}_kept AS TABLE {table}")
+        yield ledger
+
+
+@pytest.fixture
+async def sealed(chain: Ledger) -> AsyncGenerator[Ledger]:
+    """That chain, as it was before anybody tampered with it."""
+    yield chain
+    await chain.superuser.execute(f"TRUNCATE {', '.join(TRAIL)}")
+    for table in TRAIL:
+        await chain.superuser.execute(f"INSERT INTO {table} OVERRIDING SYSTEM VALUE TABLE {table}_kept")
 
 
 async def test_an_untouched_chain_holds(ledger: Ledger) -> None:
@@ -87,10 +115,8 @@ async def test_an_untouched_chain_holds(ledger: Ledger) -> None:
     assert (found.head or "").startswith("2:")
 
 
-async def test_an_organization_without_entries_has_an_empty_chain(ledger: Ledger) -> None:
-    await ledger.write_and_seal(1)
-
-    found = await ledger.verifier.verify(ledger.globex)
+async def test_an_organization_without_entries_has_an_empty_chain(chain: Ledger) -> None:
+    found = await chain.verifier.verify(chain.globex)
 
     assert (found.intact, found.seals, found.entries, found.head) == (True, 0, 0, None)
 
@@ -142,25 +168,22 @@ def test_every_column_of_an_entry_is_tried() -> None:
 
 
 @pytest.mark.parametrize("tampering", TAMPERINGS)
-async def test_what_a_superuser_does_to_sealed_entries_is_found(ledger: Ledger, tampering: str) -> None:
-    await ledger.write_and_seal(3, 3, 3)
-    assert (await ledger.verifier.verify(ledger.acme)).intact
+async def test_what_a_superuser_does_to_sealed_entries_is_found(sealed: Ledger, tampering: str) -> None:
+    assert (await sealed.verifier.verify(sealed.acme)).intact
 
-    await ledger.superuser.execute(tampering)
+    await sealed.superuser.execute(tampering)
 
-    found = await ledger.verifier.verify(ledger.acme)
+    found = await sealed.verifier.verify(sealed.acme)
     assert (found.intact, found.broken_at, found.fault) == (False, 2, TAMPERINGS[tampering])
     assert (found.seals, found.entries) == (1, 3)
     assert (found.head or "").startswith("1:")
 
 
-async def test_a_chain_does_not_pass_for_another_organizations(ledger: Ledger) -> None:
-    await ledger.write_and_seal(2)
+async def test_a_chain_does_not_pass_for_another_organizations(sealed: Ledger) -> None:
+    for table in TRAIL:
+        await sealed.superuser.execute(f"UPDATE {table} SET organization_id = $1", sealed.globex)
 
-    await ledger.superuser.execute("UPDATE core.audit_logs SET organization_id = $1", ledger.globex)
-    await ledger.superuser.execute("UPDATE core.audit_seals SET organization_id = $1", ledger.globex)
-
-    assert (await ledger.verifier.verify(ledger.globex)).fault is Fault.CHANGED
+    assert (await sealed.verifier.verify(sealed.globex)).fault is Fault.CHANGED
 
 
 async def test_a_tail_without_its_seal_is_found_and_never_sealed_again(ledger: Ledger) -> None:
@@ -301,9 +324,7 @@ async def test_a_chain_goes_on_under_a_new_key_as_long_as_the_old_one_is_known(l
 
 
 @pytest.mark.parametrize("number", [1, 9])
-async def test_starting_behind_a_head_that_is_not_there_is_a_fault(ledger: Ledger, number: int) -> None:
-    await ledger.write_and_seal(2)
-
-    found = await ledger.verifier.verify(ledger.acme, after=Head(number, bytes(32)))
+async def test_starting_behind_a_head_that_is_not_there_is_a_fault(chain: Ledger, number: int) -> None:
+    found = await chain.verifier.verify(chain.acme, after=Head(number, bytes(32)))
 
     assert (found.intact, found.fault, found.seals) == (False, Fault.HEAD_MISSING, 0)

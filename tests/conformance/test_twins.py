@@ -3,18 +3,19 @@
 import asyncio
 import os
 import re
-import sys
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from core.testing.conformance import RULES, name_of
+from core.testing.forking import Forked
 from core.testing.stage import Addresses
 from tests.conformance.judging import VERDICTS
 from tests.conformance.twinning import SOUND, names
 
 ROOT = Path(__file__).parents[2]
+OUTPUT = "output.txt"
 SECONDS = 300
 """Every rule on every twin: a quarter of a minute's work, on a machine that may have other work."""
 
@@ -32,17 +33,17 @@ def test_every_rule_says_what_it_demands_and_stands_in_the_documentation() -> No
 
 @pytest.mark.timeout(SECONDS)
 async def test_every_twin_breaks_its_rule_and_no_other(addresses: Addresses, tmp_path: Path) -> None:
-    judging = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.conformance.judging", str(tmp_path)),
-        cwd=ROOT,
+    judging = Forked(
+        *("python", "-m", "tests.conformance.judging", str(tmp_path)),
         env=os.environ | addresses.lend() | {"PYTHONDONTWRITEBYTECODE": "1"},
+        cwd=ROOT,
+        output=tmp_path / OUTPUT,
     )
     try:
-        assert await judging.wait() == 0
+        code = await asyncio.to_thread(judging.wait, SECONDS)
     finally:
-        if judging.returncode is None:
-            judging.kill()
-            await judging.wait()
+        judging.kill()
+    assert code == 0, (tmp_path / OUTPUT).read_text()
 
     verdicts = msgspec.json.decode((tmp_path / VERDICTS).read_bytes(), type=dict[str, dict[str, list[str]]])
 

@@ -5,6 +5,7 @@ A route that is neither in `FILLINGS` nor in `PUBLIC` fails, so that none can be
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -21,14 +22,13 @@ from core.http.problems import MEDIA_TYPE
 from core.permissions import Role
 from core.runtime import Runtime
 from core.testing import attacks
-from core.testing.attacks import World, comparable, fingerprint, handlers, nobodys, seen_in
+from core.testing.attacks import World, comparable, fingerprints, handlers, nobodys, seen_in
 from core.testing.fillings import Filling
 from core.testing.rows import ORGANIZATION, tenant_tables
 from core.testing.tenants import Tenant, client_of, make_member, make_tenant
 
 WRITES = [route for route in FILLINGS if not route.startswith("GET ") and route not in PERSONAL]
 INJECTED = ("organization_id", "id", "role")
-A_PLAIN_READING = "GET /api/v1/networking/contacts"
 OPERATORS = "/api/v1/admin/"
 NOTED = ("GET /api/v1/audit", "GET /api/v1/networking/contacts/export.csv")
 """Beginnings of routes that tell what was asked for before, or whose use is put down."""
@@ -81,6 +81,57 @@ def _permission_of(guard: Any) -> str | None:
     return permission and permission.name
 
 
+class Ground(Struct, kw_only=True):
+    """Where routes are tried, one after another: acme, of which none may show or change anything, and what they may
+    be tried in without harm."""
+
+    acme: Tenant
+    globex: Tenant
+    viewer: Tenant
+    """Of globex."""
+    theirs: World
+    """Acme's."""
+    own: World
+    """Globex's."""
+    known: dict[UUID, dict[str, str]] = {}
+    """How each organization was when somebody looked at it last."""
+
+    def refusals(self, route: str) -> "Trial":
+        """For what is refused before the route looks at any row."""
+        return Trial(route=route, acme=self.acme, globex=self.globex, theirs=self.theirs, own=self.own)
+
+    async def trial(self, route: str) -> "Trial":
+        """For all the rest: what writes has an organization of its own, what needs other rows has two."""
+        trial, filling = self.refusals(route), FILLINGS[route]
+        if filling.rows:
+            acme = await make_tenant(self.acme.application)
+            trial = structs.replace(trial, acme=acme, theirs=await furnish(acme, filling))
+        elif filling.names_colleague:
+            trial = structs.replace(trial, theirs=await attacks.with_colleague(self.acme, self.theirs))
+        if not is_plain_reading(route):
+            globex = await make_tenant(self.acme.application)
+            trial = structs.replace(trial, globex=globex, own=await furnish(globex, filling))
+        if trial.theirs is not self.theirs:
+            await self.look(trial.acme)
+        return trial
+
+    async def look(self, *more: Tenant) -> list[str]:
+        """The tables in which anything of acme, of globex or of more is not as it was at the last look at them."""
+        looked_at = {tenant.organization_id: tenant for tenant in (self.acme, self.globex, *more)}
+        found = dict(zip(looked_at, await fingerprints(list(looked_at.values())), strict=True))
+        before, self.known = self.known, self.known | found
+        return [table for each in found for table in attacks.changed(before.get(each, found[each]), found[each])]
+
+
+async def make_ground(application: Application) -> Ground:
+    acme, globex = await make_tenant(application), await make_tenant(application)
+    viewer = await make_member(globex, Role.VIEWER)
+    theirs, own = await furnish(acme, Filling()), await furnish(globex, Filling())
+    ground = Ground(acme=acme, globex=globex, viewer=viewer, theirs=theirs, own=own)
+    await ground.look()
+    return ground
+
+
 class Trial(Struct, frozen=True, kw_only=True):
     """A route, and two organizations that both have rows in every table. Each attempt tells what was wrong with it."""
 
@@ -103,11 +154,8 @@ class Trial(Struct, frozen=True, kw_only=True):
     async def call(self, client: httpx.AsyncClient, world: World, **more: Any) -> httpx.Response:
         return await attacks.call(self.route, self.filling, client, world, **more)
 
-    async def state(self) -> list[dict[str, str]]:
-        return [await fingerprint(tenant) for tenant in (self.acme, self.globex)]
-
     async def without_a_token(self) -> list[str]:
-        async with client_of(self.acme.application) as anonymous:
+        async with client_of(self.globex.application) as anonymous:
             answer = await self.call(anonymous, self.theirs)
         return wrongs(
             answer,
@@ -120,14 +168,14 @@ class Trial(Struct, frozen=True, kw_only=True):
         answer = await self.call(viewer.client, self.own)
         return wrongs(answer, status=answer.status_code == 403, problem=answer.headers["content-type"] == MEDIA_TYPE)
 
-    async def with_an_injected(self, name: str, client: httpx.AsyncClient) -> list[str]:
+    async def with_an_injected(self, name: str) -> list[str]:
         """An organization, an id or a role that the route has not asked for, in the query and in the body."""
         value = {name: "owner" if name == "role" else str(self.acme.organization_id)}
-        answer = await self.call(client, self.own, query=value)
+        answer = await self.call(self.globex.client, self.own, query=value)
         found = wrongs(answer, query=refuses(answer) and answer.json()["errors"][0]["field"] == name)
         if self.filling.json is None and self.filling.files is None:
             return found
-        answer = await self.call(client, self.own, body=value)
+        answer = await self.call(self.globex.client, self.own, body=value)
         told = refuses(answer) and [(e["field"], e["code"]) for e in answer.json()["errors"]]
         return found + wrongs(answer, body=told == [(name, "unknown")], leak=not seen_in(answer, self.theirs))
 
@@ -173,51 +221,25 @@ def is_plain_reading(route: str) -> bool:
     return route.startswith("GET ") and not route.startswith(NOTED) and takes_any_rows(route)
 
 
-async def set_up(route: str, acme: Tenant, globex: Tenant) -> Trial:
-    theirs, own = await furnish(acme, FILLINGS[route]), await furnish(globex, FILLINGS[route])
-    return Trial(route=route, acme=acme, globex=globex, theirs=theirs, own=own)
-
-
-async def set_up_anew(route: str, application: Application) -> Trial:
-    return await set_up(route, await make_tenant(application), await make_tenant(application))
-
-
-async def set_up_beside(reading: Trial, route: str) -> Trial:
-    """With as much of the trial of a plain reading as is the same after each: acme, of which nothing may be changed,
-    and all of it for what only reads."""
-    if is_plain_reading(route):
-        return structs.replace(reading, route=route)
-    if not takes_any_rows(route):
-        return await set_up_anew(route, reading.acme.application)
-    globex = await make_tenant(reading.acme.application)
-    return structs.replace(reading, route=route, globex=globex, own=await furnish(globex, FILLINGS[route]))
-
-
 @pytest.fixture(scope="module")
-async def reading(application: Application) -> Trial:
-    return await set_up_anew(A_PLAIN_READING, application)
+async def ground(application: Application) -> Ground:
+    return await make_ground(application)
 
 
 @pytest.mark.parametrize("route", FILLINGS)
-async def test_a_route_keeps_to_its_organization(route: str, reading: Trial) -> None:
-    trial = await set_up_beside(reading, route)
-    declared = declared_by(dict(handlers(trial.acme.application))[route])
-    viewer = await make_member(trial.globex, Role.VIEWER) if route in WRITES else None
-    client = await trial.caller()
-    before = await trial.state()
+async def test_a_route_keeps_to_its_organization(route: str, ground: Ground) -> None:
+    declared = declared_by(dict(handlers(ground.acme.application))[route])
+    trial, refusals = await ground.trial(route), ground.refusals(route)
 
-    refused = await trial.without_a_token()
-    if viewer is not None:
-        refused += await trial.as_a_viewer(viewer)
+    refused = await refusals.without_a_token()
+    if route in WRITES:
+        refused += await refusals.as_a_viewer(ground.viewer)
     for name in set(INJECTED) - declared:
-        refused += await trial.with_an_injected(name, client)
-    assert refused == []
-    assert await trial.state() == before
+        refused += await refusals.with_an_injected(name)
+    assert (refused, await ground.look()) == ([], [])
 
-    assert await trial.about_their_rows() == []
-    assert await trial.about_its_own_rows() == []
-    assert await fingerprint(trial.acme) == before[0]
-    assert not is_plain_reading(route) or await trial.state() == before
+    wrong = await trial.about_their_rows() + await trial.about_its_own_rows()
+    assert (wrong, await ground.look(trial.acme)) == ([], [])
 
 
 @pytest.mark.timeout(400)
@@ -230,30 +252,26 @@ async def test_the_queries_alone_keep_organizations_apart(scratch: Runtime) -> N
     application = create_app(scratch)
 
     async with application.litestar.lifespan():
-        reading = await set_up_anew(A_PLAIN_READING, application)
+        ground = await make_ground(application)
         for route in FILLINGS:
-            trial = await set_up_beside(reading, route)
-            before = await fingerprint(trial.acme)
-            assert await trial.about_their_rows() == []
-            assert await trial.about_its_own_rows() == []
-            assert await fingerprint(trial.acme) == before, route
+            trial = await ground.trial(route)
+            wrong = await trial.about_their_rows() + await trial.about_its_own_rows()
+            assert (wrong, await ground.look(trial.acme)) == ([], []), route
 
 
-async def test_another_organizations_cursor_is_as_good_as_a_forged_one(
-    application: Application, acme: Tenant, globex: Tenant
-) -> None:
-    found = dict(handlers(application))
+async def test_another_organizations_cursor_is_as_good_as_a_forged_one(ground: Ground) -> None:
+    found = dict(handlers(ground.acme.application))
     lists = [route for route in found.keys() - operators_routes(found) if "cursor" in found[route].opt[KNOWN]]
     assert lists != []
 
     for route in lists:
-        trial = await set_up(route, acme, globex)
-        cursor = (await trial.call(acme.client, trial.theirs, query={"limit": 1})).json()["next_cursor"]
+        trial = await ground.trial(route)
+        cursor = (await trial.call(trial.acme.client, trial.theirs, query={"limit": 1})).json()["next_cursor"]
         assert cursor is not None or trial.filling.tells_of_none, route
         if cursor is None:
             continue
-        answer = await trial.call(globex.client, trial.own, query={"limit": 1, "cursor": cursor})
-        to_forged = await trial.call(globex.client, trial.own, query={"limit": 1, "cursor": "Zm9yZ2Vk" * 8})
+        answer = await trial.call(trial.globex.client, trial.own, query={"limit": 1, "cursor": cursor})
+        to_forged = await trial.call(trial.globex.client, trial.own, query={"limit": 1, "cursor": "Zm9yZ2Vk" * 8})
 
         assert answer.status_code == 422, route
         assert comparable(answer) == comparable(to_forged)

@@ -116,7 +116,7 @@ async def test_a_claim_looks_each_job_up_by_its_key_however_many_are_due(bench: 
     tenants = [bench.tenant.organization_id] * HANDFUL
     async with bench.tenant.database.system() as system:
         await system.execute(text(MORE), {"id": ids[0], "jobs": BACKLOG})
-    statement = claim_statement(bench.registry.actors)
+    statement = claim_statement(frozenset(bench.registry.actors))
     values = {"organization_ids": tenants, "ids": ids, "claim": uuid4(), "lease_seconds": LEASE_SECONDS}
     connection = await connect(settings.system_url, role=SYSTEM_ROLE, name="test")
     try:

@@ -6,6 +6,7 @@ from functools import cached_property
 from importlib import import_module
 from pkgutil import walk_packages
 from types import MappingProxyType, ModuleType
+from uuid import UUID
 
 from litestar.handlers import HTTPRouteHandler
 from msgspec import Struct
@@ -76,6 +77,8 @@ class Candidate:
         self.scratch = bench.scratch
         self.allowances = allowances
         self._tenants: list[Tenant] = []
+        self._states: dict[UUID, ModuleState] = {}
+        """By organization, so far as it was switched here."""
 
     @property
     def name(self) -> str:
@@ -141,7 +144,8 @@ class Candidate:
         while len(self._tenants) < 2:
             self._tenants.append(await make_tenant(self.application))
         for tenant in self._tenants:
-            await self.switch(tenant, ModuleState.ENABLED)
+            if self._states.get(tenant.organization_id) is not ModuleState.ENABLED:
+                await self.switch(tenant, ModuleState.ENABLED)
         return self._tenants[0], self._tenants[1]
 
     async def switch(self, tenant: Tenant, to: ModuleState, board: Switchboard | None = None) -> list[Step]:
@@ -153,8 +157,11 @@ class Candidate:
         is_on, kind = to is ModuleState.ENABLED, self.plug.module.settings
         settings = kind() if is_on and kind is not None else None
         switch = Switch(module=self.name, to=to, cascade=not is_on, settings=settings)
+        self._states.pop(tenant.organization_id, None)
         try:
-            return await (board or self.switchboard).switch(principal, switch)
+            steps = await (board or self.switchboard).switch(principal, switch)
+            self._states[tenant.organization_id] = to
+            return steps
         finally:
             self.application.litestar.state.services.modules.forget(str(tenant.organization_id))
 

@@ -13,7 +13,7 @@ from core.ids import new_id
 from core.tasks.jobs import JobHeld, JobRunner
 from core.tasks.models import OutboxJob
 from core.tasks.registry import Actor, ActorFunction
-from core.testing.attacks import World, fingerprint, furnish
+from core.testing.attacks import World, changed, fingerprint, furnish, row_counts
 from core.testing.conformance.addressing import Addresses
 from core.testing.conformance.candidate import Candidate, Rule
 from core.testing.fillings import Filling
@@ -43,7 +43,7 @@ async def jobs_keep_organizations_apart(candidate: Candidate) -> Sequence[str]:
         before = await fingerprint(acme, [candidate.name])
         await run(candidate, globex, await put(globex, actor, filling, structs.replace(theirs, is_attacked=True)))
         after = await fingerprint(acme, [candidate.name])
-        found += [f"{actor.name} changes {t} of another organization" for t in before if before[t] != after[t]]
+        found += [f"{actor.name} changes {table} of another organization" for table in changed(before, after)]
         if await _is_written(candidate, globex, theirs.mark):
             found.append(f"{actor.name} copies what is another organization's")
     return found
@@ -78,14 +78,14 @@ async def jobs_take_effect_once(candidate: Candidate) -> Sequence[str]:
     for actor in candidate.jobs:
         filling = filling_of(candidate, actor)
         world = await furnish(acme, filling, candidate.tables)
-        before = await _counts(candidate, acme)
+        before = await row_counts(acme, _written_to(candidate))
         job_id = await put(acme, actor, filling, world)
         await run(candidate, acme, job_id)
         job = await _job(acme, job_id)
         if job.done_at is None:
             found.append(f"{actor.name} fails ({job.last_error}): say how it is called under fillings")
             continue
-        once = _more(before, await _counts(candidate, acme))
+        once = _more(before, await row_counts(acme, _written_to(candidate)))
         twice = await _disturbed(candidate, globex, actor, filling)
         found += [
             f"{actor.name}, run again after a crash, leaves {twice[table]} rows in {table} instead of {once[table]}"
@@ -179,12 +179,12 @@ async def _disturbed(candidate: Candidate, tenant: Tenant, actor: Actor, filling
         raise CutOff
 
     world = await furnish(tenant, filling, candidate.tables)
-    before = await _counts(candidate, tenant)
+    before = await row_counts(tenant, _written_to(candidate))
     job_id = await put(tenant, actor, filling, world)
     await run(candidate, tenant, job_id, **{actor.name: cut_off})
     await run(candidate, tenant, job_id)
     await run(candidate, tenant, job_id)
-    return _more(before, await _counts(candidate, tenant))
+    return _more(before, await row_counts(tenant, _written_to(candidate)))
 
 
 async def _job(tenant: Tenant, job_id: UUID) -> OutboxJob:
@@ -196,29 +196,17 @@ def _written_to(candidate: Candidate) -> list[Table]:
     return [*candidate.tables, *(Base.metadata.tables[name] for name in TRACES)]
 
 
-async def _counts(candidate: Candidate, tenant: Tenant) -> dict[str, int]:
-    async with tenant.database.system() as system:
-        return {
-            table.fullname: await system.scalar(
-                select(func.count()).select_from(table).where(table.c.organization_id == tenant.organization_id)
-            )
-            or 0
-            for table in _written_to(candidate)
-        }
-
-
 def _more(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
     return {table: after[table] - count for table, count in before.items()}
 
 
 async def _is_written(candidate: Candidate, tenant: Tenant, mark: str) -> bool:
     """Whether a text stands anywhere in what the organization has of the module."""
+    own = "organization_id = :id AND t::text LIKE :mark"
+    places = [f"EXISTS (SELECT FROM {table.fullname} AS t WHERE {own})" for table in _written_to(candidate)]
     async with tenant.database.system() as system:
-        for table in _written_to(candidate):
-            rows = f"SELECT true FROM {table.fullname} AS t WHERE organization_id = :id AND t::text LIKE :mark LIMIT 1"
-            if await system.scalar(text(rows), {"id": tenant.organization_id, "mark": f"%{mark}%"}):
-                return True
-    return False
+        found = text(f"SELECT {' OR '.join(places)}")
+        return bool(await system.scalar(found, {"id": tenant.organization_id, "mark": f"%{mark}%"}))
 
 
 RULES: tuple[Rule, ...] = (jobs_keep_organizations_apart, jobs_wait_while_it_is_off, jobs_take_effect_once)

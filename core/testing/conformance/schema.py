@@ -15,6 +15,7 @@ from core.testing.catalogue import definer_faults, definer_functions, table_faul
 from core.testing.conformance.candidate import Candidate, Rule, looking, qualified
 from core.testing.definitions import DEFINITIONS, LEFTOVERS, WALLS
 
+ALL = f"{DEFINITIONS} UNION ALL {WALLS}"
 type Definitions = set[tuple[str, ...]]
 
 
@@ -88,14 +89,19 @@ def _is_in(name: str, schema: str) -> bool:
     return name.startswith((f"{schema}.", f'"{schema}".'))
 
 
+def _within(schema: str, definitions: str) -> str:
+    """Those of one schema: PostgreSQL writes out no others."""
+    own = f"starts_with(owner, '{schema}.') OR starts_with(owner, '\"{schema}\".')"
+    return f"SELECT * FROM ({definitions}) AS found (kind, owner, name, definition) WHERE {own}"
+
+
 def _told(definition: tuple[str, ...]) -> str:
     kind, owner, name, what = definition
     return f"{kind} {name} of {owner} ({' '.join((what or '').split())[:200]})"
 
 
 async def _definitions(connection: AsyncConnection, schema: str) -> Definitions:
-    found = await connection.execute(text(DEFINITIONS))
-    return {tuple(row) for row in found if _is_in(row[1], schema)}
+    return {tuple(row) for row in await connection.execute(text(_within(schema, DEFINITIONS)))}
 
 
 class History(Struct, frozen=True, kw_only=True):
@@ -124,7 +130,8 @@ async def _see(candidate: Candidate) -> History:
     url, migrations = candidate.scratch.settings.owner_url, candidate.plug.migrations
     assert migrations is not None
     failures: list[str] = []
-    before, _ = await _everything(candidate)
+    async with looking(candidate.scratch) as connection:
+        before = {tuple(row) for row in await connection.fetch(_within(candidate.name, ALL))}
     try:
         await downgrade(url, migrations, to="base")
     except DBAPIError as error:
@@ -146,7 +153,7 @@ async def _see(candidate: Candidate) -> History:
 async def _everything(candidate: Candidate) -> tuple[Definitions, Definitions]:
     """What there is in the module's schema, and in every other."""
     async with looking(candidate.scratch) as connection:
-        found = {tuple(row) for query in (DEFINITIONS, WALLS) for row in await connection.fetch(query)}
+        found = {tuple(row) for row in await connection.fetch(ALL)}
     own = {each for each in found if _is_in(each[1], candidate.name)}
     return own, {each for each in found - own if VERSION_TABLE not in each[1]}
 

@@ -7,14 +7,14 @@ from types import SimpleNamespace
 from typing import Any
 
 from msgspec import structs
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from core.ids import new_id
 from core.plugs.discovery import Plugs
 from core.plugs.hookspecs import PROJECT, hook
 from core.plugs.switchboard import Switchboard
 from core.privacy.rights import erase_subject
-from core.testing.attacks import fingerprint
+from core.testing.attacks import changed, fingerprint, row_counts
 from core.testing.conformance.candidate import Candidate, Rule
 from core.testing.tenants import Tenant, make_tenant
 from core.toggles.models import ModuleState, OrganizationModule
@@ -31,14 +31,14 @@ async def switching_twice_is_like_once(candidate: Candidate) -> Sequence[str]:
     tenant = await make_tenant(candidate.application)
     try:
         await candidate.switch(tenant, ModuleState.ENABLED)
-        once = await _counts(candidate, tenant)
+        once = await row_counts(tenant, candidate.tables)
         await candidate.switch(tenant, ModuleState.DISABLED)
         await candidate.switch(tenant, ModuleState.DISABLED)
         await candidate.switch(tenant, ModuleState.ENABLED)
         await candidate.switch(tenant, ModuleState.ENABLED)
     except Exception as error:  # whatever a hook raises is the answer
         return [f"it can't be switched on, off and on again: {error}"]
-    twice = await _counts(candidate, tenant)
+    twice = await row_counts(tenant, candidate.tables)
     return [
         f"enabling it again makes {twice[table] - once[table]} more rows in {table}: tenant_enabled looks first"
         for table in once
@@ -76,8 +76,10 @@ async def _refused(candidate: Candidate, tenant: Tenant, board: Switchboard) -> 
     try:
         await candidate.switch(tenant, ModuleState.ENABLED, board)
     except Exception:  # that is what is asked for
-        changed = [table for table, hashed in (await fingerprint(tenant)).items() if before[table] != hashed]
-        return [f"tenant_enabled fails and leaves something in {table}: a hook never commits" for table in changed]
+        after = await fingerprint(tenant)
+        return [
+            f"tenant_enabled fails and leaves something in {t}: a hook never commits" for t in changed(before, after)
+        ]
     return ["tenant_enabled fails and the module is enabled all the same"]
 
 
@@ -98,19 +100,7 @@ async def _disabled(candidate: Candidate, tenant: Tenant, board: Switchboard) ->
     if await _state(candidate, tenant) is not ModuleState.DISABLED:
         return ["tenant_disabled fails and keeps the module on"]
     after = await fingerprint(tenant, [candidate.name])
-    changed = [table for table, hashed in after.items() if before[table] != hashed]
-    return [f"tenant_disabled fails and leaves something in {table}: a hook never commits" for table in changed]
-
-
-async def _counts(candidate: Candidate, tenant: Tenant) -> dict[str, int]:
-    async with tenant.database.system() as system:
-        return {
-            table.fullname: await system.scalar(
-                select(func.count()).select_from(table).where(table.c.organization_id == tenant.organization_id)
-            )
-            or 0
-            for table in candidate.tables
-        }
+    return [f"tenant_disabled fails and leaves something in {t}: a hook never commits" for t in changed(before, after)]
 
 
 async def _state(candidate: Candidate, tenant: Tenant) -> ModuleState | None:
