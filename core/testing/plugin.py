@@ -78,17 +78,8 @@ def cheap_passwords() -> Generator[None]:
 
 
 @pytest.fixture(scope="session")
-def known_signatures() -> Generator[None]:
-    """Making another application of the same handlers takes half the time."""
-    from core.testing.signatures import signatures_read_once
-
-    with signatures_read_once():
-        yield
-
-
-@pytest.fixture(scope="session")
 async def settings(
-    addresses: "Addresses", request: pytest.FixtureRequest, cheap_passwords: None, known_signatures: None
+    addresses: "Addresses", request: pytest.FixtureRequest, cheap_passwords: None
 ) -> AsyncGenerator["Settings"]:
     """Settings on a database that is this worker's own."""
     from core.testing.stage import cloned
@@ -99,7 +90,7 @@ async def settings(
 
 
 @pytest.fixture
-async def scratch(addresses: "Addresses", cheap_passwords: None, known_signatures: None) -> AsyncGenerator["Runtime"]:
+async def scratch(addresses: "Addresses", cheap_passwords: None) -> AsyncGenerator["Runtime"]:
     """A migrated database that is this test's own to break."""
     from core.runtime import make_runtime
     from core.testing.stage import cloned
