@@ -243,7 +243,7 @@ async def test_writers_and_sealers_at_once_leave_no_entry_out_and_one_chain(ledg
     organizations = [ledger.acme, ledger.globex]
     for organization in organizations:
         await ledger.write(organization, 1)
-    await ledger.sealer.seal()
+    await ledger.seal(len(organizations))
 
     async def write(organization_id: UUID) -> None:
         for _ in range(25):
