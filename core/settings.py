@@ -70,7 +70,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     database_owner_url: str = ""
     """Login that migrates; `database_url` where empty."""
     database_replica_url: str = ""
-    """One streaming replica (no balancer over several), read by requests that change nothing; the primary where empty."""
+    """One streaming replica, no balancer over several, for requests that change nothing; the primary where empty."""
     database_pool: Count = 10
     """Connections a process keeps at most for each lane."""
     redis_url: str = ""
