@@ -5,8 +5,10 @@ from collections.abc import Generator
 
 import pytest
 
-LONG = ("schemathesis", "test_pages", "processes", "twins", "test_followers", "test_readme", "queries_alone", "memory")
+LONG = ("schemathesis", "test_pages", "twins", "test_followers", "test_readme", "queries_alone", "memory")
 """Parts of names of tests that take seconds each, the longest first."""
+WAITING = ("tests/processes", "is_away")
+"""Parts of names of tests that mostly wait, for a process that starts or for one that is gone."""
 NEW_OBJECTS = 20_000
 """Before a young collection; Python's own are 700."""
 
@@ -24,12 +26,22 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes long begins first, so that no worker is left alone with it at the end."""
+    """What takes long begins first, so that no worker is left alone with it at the end; what waits is spread over the
+    run, so that while one worker waits the others are at work."""
 
     def place(item: pytest.Item) -> int:
         return next((place for place, part in enumerate(LONG) if part in item.nodeid), len(LONG))
 
-    items.sort(key=place)
+    ordered = sorted(items, key=place)
+    waiting = [item for item in ordered if any(part in item.nodeid for part in WAITING)]
+    busy = [item for item in ordered if item not in set(waiting)]
+    step = max(1, len(busy) * 4 // 5 // (len(waiting) + 1))  # the last fifth is short work
+    items.clear()
+    for number, item in enumerate(busy):
+        items.append(item)
+        if number % step == 0 and waiting:
+            items.append(waiting.pop(0))
+    items.extend(waiting)
 
 
 def pytest_unconfigure() -> None:
