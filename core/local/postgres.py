@@ -33,7 +33,12 @@ _SETTINGS = {
     "log_timezone": "UTC",
     "jit": "off",
 }
-_FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+_FORGETFUL = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_wal_size": "128MB",
+}
 
 
 class LocalPostgres(Server):

@@ -56,6 +56,15 @@ time.sleep(60)
 """
 
 
+@pytest.fixture(autouse=True)
+def _nothing_ignored() -> Iterator[None]:
+    """A shell that starts a run in the background may have it ignore these, and so would all that the run starts."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGQUIT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture(scope="module")
 def bin_(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_environment(tmp_path_factory.mktemp("reader")) / "bin"

