@@ -93,7 +93,9 @@ class OwnStage:
     """A PostgreSQL and a Redis that are started for the run."""
 
     def __init__(self) -> None:
-        self._directory = tempfile.TemporaryDirectory(prefix="plugs-tests-", dir=_place(), ignore_cleanup_errors=True)
+        self._directory = tempfile.TemporaryDirectory(
+            prefix="plugs-tests-", dir=throwaway(), ignore_cleanup_errors=True
+        )
         here = Path(self._directory.name)
         here.chmod(0o755)  # under root, PostgreSQL runs as another user and must get through
         self._postgres = LocalPostgres(here / "postgres", durable=False)
@@ -114,9 +116,9 @@ class OwnStage:
         self._directory.cleanup()
 
 
-def _place() -> Path | None:
-    """Memory, where there is room: a database is cloned there in half the time, and nobody needs it after the run.
-    None is the usual place of temporary files."""
+def throwaway() -> Path | None:
+    """Where files of a run go that nobody needs after it: memory, where there is room, as a database is cloned there in
+    half the time. None means the usual place of temporary files."""
     try:
         roomy = shutil.disk_usage(MEMORY).free >= ROOM
     except OSError:  # no such place on this system

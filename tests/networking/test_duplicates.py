@@ -5,10 +5,10 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from filling import fill
 from importing import CONTACTS, add, contacts
 from sqlalchemy import text
 
-from core.db.migrations import owner_connection
 from core.testing.tenants import Tenant
 from modules.networking.keys import linkedin_key, phone_key
 from modules.networking.services.similarity import score_of
@@ -16,7 +16,7 @@ from modules.networking.services.similarity import score_of
 MANY = """
     INSERT INTO networking.contacts
         (organization_id, id, first_name, last_name, contact_type, status, priority, created_at, updated_at)
-    SELECT :id, gen_random_uuid(), substr(md5(n::text), 1, 9), substr(md5((-n)::text), 1, 9),
+    SELECT $1, gen_random_uuid(), substr(md5(n::text), 1, 9), substr(md5((-n)::text), 1, 9),
            'target', 'new_client', 'low', now(), now()
     FROM generate_series(1, 30000) AS n
 """
@@ -211,12 +211,7 @@ async def test_only_two_contacts_can_be_told_apart(acme: Tenant) -> None:
 async def test_a_typo_is_found_among_many_by_the_index(acme: Tenant) -> None:
     """The function's own query, as the system role runs it: it asks the trigrams, not every contact."""
     organization = acme.organization_id
-    async with acme.database.system() as system:
-        await system.execute(text("SET LOCAL statement_timeout = 0"))  # this is no work of a request's
-        await system.execute(text(MANY), {"id": organization})
-    async with owner_connection(acme.application.runtime.settings.owner_url) as owner:
-        await owner.execute(text("ANALYZE networking.contacts"))
-        await owner.commit()
+    await fill(acme, MANY)
     async with acme.database.system() as system:
         plan = await system.scalars(
             text(

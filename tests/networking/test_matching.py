@@ -7,11 +7,11 @@ from uuid import UUID, uuid4
 
 import pytest
 from erasing import erase
+from filling import fill
 from importing import CONTACTS, add
-from sqlalchemy import text, update
+from sqlalchemy import update
 
 from core.app import Application
-from core.db.migrations import owner_connection
 from core.identity.models import Membership
 from core.permissions import Role
 from core.testing.tenants import Tenant, make_member, make_tenant
@@ -217,21 +217,14 @@ async def test_a_contact_that_something_excludes_is_not_recommended(acme: Tenant
 async def large(application: Application) -> Tenant:
     """20,000 contacts of fifty industries, all of one network. No test changes them."""
     tenant = await make_tenant(application)
-    for first in range(1, 20_001, 5_000):
-        async with tenant.database.system() as system:
-            await system.execute(
-                text(
-                    "INSERT INTO networking.contacts (organization_id, id, first_name, contact_type, status, priority,"
-                    " industry, job_title, network_type, metadata, version, created_at, updated_at, is_deleted)"
-                    " SELECT :id, gen_random_uuid(), 'C' || n, 'target', 'new_client', 'medium', 'Energy ' || n % 50,"
-                    " CASE n % 5000 WHEN 0 THEN 'CTO' ELSE 'Job ' || n % 900 END, 'Club', '{}', 1, now(), now(), false"
-                    " FROM generate_series(CAST(:first AS int), CAST(:first AS int) + 4999) AS n"
-                ),
-                {"id": tenant.organization_id, "first": first},
-            )
-    async with owner_connection(application.runtime.settings.owner_url) as owner:
-        await owner.execute(text("ANALYZE networking.contacts"))
-        await owner.commit()
+    await fill(
+        tenant,
+        "INSERT INTO networking.contacts (organization_id, id, first_name, contact_type, status, priority,"
+        " industry, job_title, network_type, metadata, version, created_at, updated_at, is_deleted)"
+        " SELECT $1, gen_random_uuid(), 'C' || n, 'target', 'new_client', 'medium', 'Energy ' || n % 50,"
+        " CASE n % 5000 WHEN 0 THEN 'CTO' ELSE 'Job ' || n % 900 END, 'Club', '{}', 1, now(), now(), false"
+        " FROM generate_series(1, 20000) AS n",
+    )
     return tenant
 
 

@@ -5,12 +5,11 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
+from filling import fill
 from sqlalchemy import text
 
 from core.app import Application
-from core.db.migrations import owner_connection
 from core.permissions import Role
-from core.settings import Settings
 from core.testing.tenants import Tenant, make_member, make_tenant
 from modules.networking.queries import FOUND_CONTACTS
 from modules.networking.searching import search_values
@@ -21,25 +20,20 @@ COUNT = 20_000
 FILL = """
     INSERT INTO networking.contacts
         (organization_id, id, first_name, last_name, company, email, notes, contact_type, status, priority, created_at)
-    SELECT :tenant, gen_random_uuid(), f[1 + n % 12], l[1 + n / 12 % 11] || n % 97, 'Company ' || n % 500,
+    SELECT $1, gen_random_uuid(), f[1 + n % 12], l[1 + n / 12 % 11] || n % 97, 'Company ' || n % 500,
            'person.' || n || '@mail.example', 'met at fair number ' || n % 2000, 'target', 'new_client', 'low',
            now() - n * interval '1 second'
-    FROM generate_series(1, :count) AS n,
+    FROM generate_series(1, $2::int) AS n,
          string_to_array('Amara Ben Chiara Diego Elif Femi Grace Hana Ivan Jonas Kavya Lena', ' ') AS f,
          string_to_array('Adeyemi Bauer Costa Dubois Eriksen Fischer Garcia Haddad Jensen Khan Moreau', ' ') AS l
 """
 
 
 @pytest.fixture(scope="module")
-async def large(application: Application, settings: Settings) -> AsyncGenerator[Tenant]:
+async def large(application: Application) -> AsyncGenerator[Tenant]:
     """An organization with many contacts, which no test changes but for adding some."""
     tenant = await make_tenant(application)
-    async with tenant.database.system() as system:
-        await system.execute(text("SET LOCAL statement_timeout = 0"))  # this is no work of a request's
-        await system.execute(text(FILL), {"tenant": tenant.organization_id, "count": COUNT})
-    async with owner_connection(settings.owner_url) as owner:
-        await owner.execute(text("ANALYZE networking.contacts"))
-        await owner.commit()
+    await fill(tenant, FILL, COUNT)
     for values in (
         {"first_name": "Zuzanna", "last_name": "Wojciechowska", "company": "Tram Works"},
         {"first_name": "Piotr", "last_name": "Zuzanna", "company": "Ferry Works"},

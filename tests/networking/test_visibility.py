@@ -6,13 +6,11 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from filling import fill
 from msgspec import Struct
-from sqlalchemy import text
 
 from core.app import Application
-from core.db.migrations import owner_connection
 from core.permissions import Role
-from core.settings import Settings
 from core.testing.tenants import Tenant, make_member
 from modules.networking.queries import CONTACTS as LIST
 from tests.http.asking import filled, operations
@@ -329,24 +327,15 @@ async def test_an_api_key_sees_all_only_where_that_is_in_its_scope(acme: Tenant)
     assert statuses == [404, 200]
 
 
-async def test_everybodys_contacts_are_listed_by_the_index_and_no_second_query(
-    acme: Tenant, settings: Settings
-) -> None:
+async def test_everybodys_contacts_are_listed_by_the_index_and_no_second_query(acme: Tenant) -> None:
     """The shares are looked at for contacts that are shared, and for no others."""
     colleague = await make_member(acme, Role.MEMBER)
-    async with acme.database.system() as system:
-        await system.execute(
-            text(
-                "INSERT INTO networking.contacts "
-                "(organization_id, id, first_name, contact_type, status, priority, created_at) "
-                "SELECT :tenant, gen_random_uuid(), 'N' || n, 'target', 'new_client', 'low', now() - n * interval '1s' "
-                "FROM generate_series(1, 5000) AS n"
-            ),
-            {"tenant": acme.organization_id},
-        )
-    async with owner_connection(settings.owner_url) as owner:
-        await owner.execute(text("ANALYZE networking.contacts"))
-        await owner.commit()
+    await fill(
+        acme,
+        "INSERT INTO networking.contacts (organization_id, id, first_name, contact_type, status, priority, created_at) "
+        "SELECT $1, gen_random_uuid(), 'N' || n, 'target', 'new_client', 'low', now() - n * interval '1s' "
+        "FROM generate_series(1, 5000) AS n",
+    )
     plan = await plan_of_list(acme, [colleague.user_id])
 
     assert "ix_contacts_created" in plan

@@ -22,7 +22,7 @@ from core.runtime import make_runtime
 from core.settings import Settings
 from core.tasks.models import DomainEvent, OutboxJob
 from core.testing.processes import Deployment, Member, free_port
-from core.testing.stage import Addresses, clone_template, drop_database
+from core.testing.stage import Addresses, clone_template, drop_database, throwaway
 from core.testing.waiting import until
 
 AS_INSTALLED = Settings()
@@ -109,7 +109,7 @@ class Site:
 @pytest.fixture(scope="module")
 def room() -> Iterator[Path]:
     """A directory for logs and data that also another user's processes can reach."""
-    with tempfile.TemporaryDirectory(prefix="plugs-processes-", ignore_cleanup_errors=True) as name:
+    with tempfile.TemporaryDirectory(prefix="plugs-processes-", dir=throwaway(), ignore_cleanup_errors=True) as name:
         Path(name).chmod(0o755)
         yield Path(name)
 
