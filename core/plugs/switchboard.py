@@ -97,7 +97,7 @@ class Switchboard:
                 await self._take(ctx, rows, step, switch)
                 ctx.emit(ModuleSwitched(module=step.module, before=step.before, after=step.after))
             if not steps and switch.settings is not None:
-                await self.set_settings(ctx, rows[switch.module], switch.settings)
+                await self._put_settings(ctx, rows[switch.module], switch.settings)
             await announce(ctx.db, TOPIC, str(ctx.organization_id))
             await ctx.commit()
         for step in steps:
@@ -127,18 +127,24 @@ class Switchboard:
             if name in rows:
                 return
             switch = Switch(module=name, to=ModuleState.ENABLED)
-            for step in self._plan(rows, switch):
+            steps = self._plan(rows, switch)
+            for step in steps:
                 await self._take(ctx, rows, step, switch)
+            if any(step.before is not ModuleState.AVAILABLE for step in steps):  # else nobody knows of it yet
+                await announce(ctx.db, TOPIC, str(ctx.organization_id))
             await ctx.commit()
 
     async def set_settings(self, ctx: Ctx, row: OrganizationModule, settings: Struct) -> None:
         """Give a module other settings, in the transaction of `ctx`. Raises what the module's own check raises."""
+        await self._put_settings(ctx, row, settings)
+        await announce(ctx.db, TOPIC, str(ctx.organization_id))
+
+    async def _put_settings(self, ctx: Ctx, row: OrganizationModule, settings: Struct) -> None:
         await self._plugs.ask(row.module, "validate_settings", ctx=ctx, settings=settings)
         stored = msgspec.to_builtins(settings)
         if stored != row.settings:
             row.settings, row.changed_by, row.changed_at = stored, ctx.user_id, clock.now()
             await ctx.db.flush()
-            await announce(ctx.db, TOPIC, str(ctx.organization_id))
 
     def _plan(self, rows: Mapping[str, OrganizationModule], switch: Switch) -> list[Step]:
         name, to = switch.module, switch.to
@@ -194,9 +200,9 @@ class Switchboard:
         row, kind = rows[step.module], self._plugs.plugs[step.module].module.settings
         asked = switch.settings if step.module == switch.module else None
         if asked is not None:
-            await self.set_settings(ctx, row, asked)
+            await self._put_settings(ctx, row, asked)
         elif kind is not None and not row.settings:
-            await self.set_settings(ctx, row, kind())
+            await self._put_settings(ctx, row, kind())
         ctx.modules = _modules_of(rows)
         if step.before is ModuleState.SUSPENDED:
             return
