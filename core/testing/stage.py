@@ -46,6 +46,8 @@ class Addresses(Struct, frozen=True, kw_only=True):
     redis: str
     template: str
     """The migrated database that this run clones. Its name is the run's own, and begins those of the clones."""
+    place: str
+    """A directory for files that all workers share; it goes with the servers."""
 
     def settings(self, *, database: str, namespace: str, **changes: object) -> Settings:
         return structs.replace(
@@ -102,7 +104,12 @@ class OwnStage:
         self._redis = LocalRedis(here / "redis")
 
     def start(self) -> Addresses:
-        addresses = Addresses(postgres=self._postgres.start(), redis=self._redis.start(), template="plugs")
+        addresses = Addresses(
+            postgres=self._postgres.start(),
+            redis=self._redis.start(),
+            template="plugs",
+            place=self._directory.name,
+        )
         asyncio.run(self._make_template(addresses))
         return addresses
 

@@ -1,9 +1,11 @@
 """Deployments of real processes: on the stage's servers, or on servers of their own where a test kills those."""
 
 import asyncio
+import fcntl
 import os
 import signal
 import socket
+import subprocess
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
@@ -154,11 +156,35 @@ async def open_site(addresses: Addresses, room: Path) -> AsyncGenerator[OpenSite
         await drop_database(addresses, database)
 
 
+@pytest.fixture(scope="session")
+async def migrated(addresses: Addresses) -> Path:
+    """A cluster whose database `postgres` is migrated: the first worker that wants it makes it, for all of them."""
+    place = Path(addresses.place)
+    with (place / "spare.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (place / "spare").exists():
+            server = LocalPostgres(place / "spare.new", durable=False)
+            try:
+                settings = addresses.settings(database="postgres", namespace="spare", database_url=server.start())
+                await upgrade(settings.owner_url, make_runtime(settings).migration_sets)
+            finally:
+                server.stop()
+            (place / "spare.new").rename(place / "spare")
+    return place / "spare" / "cluster"
+
+
+def copied(cluster: Path, directory: Path) -> Path:
+    """`directory`, new, for a server of its own that begins with this cluster."""
+    directory.mkdir(parents=True)
+    subprocess.run(["cp", "-a", cluster.resolve(), directory / "cluster"], check=True)
+    return directory
+
+
 @pytest.fixture
-async def fragile_site(addresses: Addresses, room: Path) -> AsyncGenerator[Site]:
+async def fragile_site(addresses: Addresses, room: Path, migrated: Path) -> AsyncGenerator[Site]:
     """A deployment with PostgreSQL and Redis of its own, for tests that kill them."""
     here = room / f"servers-{uuid4().hex[:8]}"
-    postgres, redis = LocalPostgres(here / "postgres"), LocalRedis(here / "redis")
+    postgres, redis = LocalPostgres(copied(migrated, here / "postgres")), LocalRedis(here / "redis")
     try:
         settings = structs.replace(
             addresses.settings(database="postgres", namespace="fragile", log_level="info", port=free_port()),
@@ -166,8 +192,6 @@ async def fragile_site(addresses: Addresses, room: Path) -> AsyncGenerator[Site]
             database_url=postgres.start(),
             redis_url=redis.start(),
         )
-        runtime = make_runtime(settings)
-        await upgrade(settings.owner_url, runtime.migration_sets)
         async with site_on(settings, room, postgres=postgres, redis=redis) as site:
             yield site
     finally:

@@ -19,7 +19,6 @@ from sqlalchemy import func, select
 from core.app import Application, create_app
 from core.cli.doctor.findings import Level
 from core.cli.doctor.servers import check_replica
-from core.db.migrations import upgrade
 from core.db.reads import Read
 from core.db.replica import BEHIND_AT_MOST, SAMPLE_SECONDS
 from core.db.tenancy import TenantContext
@@ -30,6 +29,7 @@ from core.tasks.broker import redis_client
 from core.testing.stage import Addresses
 from core.testing.tenants import Tenant, client_of, make_tenant, running
 from core.testing.waiting import until
+from tests.processes.conftest import copied
 
 CONTACTS = "/api/v1/networking/contacts"
 WITHIN_SECONDS = 20.0
@@ -120,17 +120,17 @@ async def names(client: Any) -> list[str]:
 
 
 @asynccontextmanager
-async def primary_of(addresses: Addresses, place: Path) -> AsyncGenerator[tuple[Runtime, LocalPostgres, LocalRedis]]:
-    postgres, redis = LocalPostgres(place / "postgres", durable=False), LocalRedis(place / "redis")
+async def primary_of(
+    addresses: Addresses, cluster: Path, place: Path
+) -> AsyncGenerator[tuple[Runtime, LocalPostgres, LocalRedis]]:
+    postgres, redis = LocalPostgres(copied(cluster, place / "postgres"), durable=False), LocalRedis(place / "redis")
     try:
         settings = structs.replace(
             addresses.settings(database="postgres", namespace="replicated"),
             database_url=postgres.start(),
             redis_url=redis.start(),
         )
-        runtime = make_runtime(settings)
-        await upgrade(settings.owner_url, runtime.migration_sets)
-        yield runtime, postgres, redis
+        yield make_runtime(settings), postgres, redis
     finally:
         redis.stop()
         postgres.remove()
@@ -147,10 +147,10 @@ def open_place(room: Path) -> Path:
 
 
 @pytest.fixture
-async def replicated(addresses: Addresses, open_place: Path) -> AsyncGenerator[Deployment]:
+async def replicated(addresses: Addresses, migrated: Path, open_place: Path) -> AsyncGenerator[Deployment]:
     """Two serving processes on a primary, its replica and a Redis of their own."""
     async with AsyncExitStack() as stack:
-        runtime, postgres, redis = await stack.enter_async_context(primary_of(addresses, open_place))
+        runtime, postgres, redis = await stack.enter_async_context(primary_of(addresses, migrated, open_place))
         standby = Standby(postgres, open_place / "standby")
         standby.copy()
         stack.callback(standby.end)
