@@ -10,7 +10,7 @@ from timing import ks_p_value, measure, seconds_of
 from core.identity import passwords
 from core.testing.tenants import MakeTenant, Tenant
 
-SAMPLES = 40
+SAMPLES = 20
 
 
 class Watched(ThreadPoolExecutor):
