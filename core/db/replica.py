@@ -113,6 +113,8 @@ class Replica:
         self._connect_replica = replica
         self._connect_primary = primary
         self._replayed = 0
+        self._is_away = False
+        """Whether the log has been told so."""
         self._heard = asyncio.Event()
         """Set for a moment each time that the replica says how far it is."""
         self._floor: int | None = None
@@ -148,9 +150,9 @@ class Replica:
 
     def fail(self, error: BaseException) -> None:
         """A read has failed there: it is not read again before it has answered."""
-        if self._replayed:
+        if not self._is_away:
             log.warning("replica.away", error=type(error).__name__)
-        self._replayed = 0
+        self._is_away, self._replayed = True, 0
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -158,18 +160,23 @@ class Replica:
             group.create_task(_again(self._follow_primary))
 
     async def _follow_replica(self) -> None:
-        connection = await self._connect_replica()
+        connection = None
         try:
+            connection = await self._connect_replica()
             while True:
                 self._replayed = await connection.fetchval(_REPLAYED, timeout=ANSWER_SECONDS) or 0
                 self._heard.set()
                 self._heard.clear()
+                if self._is_away:
+                    self._is_away = False
+                    log.info("replica.there")
                 await asyncio.sleep(POLL_SECONDS)
         except Exception as error:
             self.fail(error)
             raise
         finally:
-            connection.terminate()
+            if connection is not None:
+                connection.terminate()
 
     async def _follow_primary(self) -> None:
         connection = await self._connect_primary()

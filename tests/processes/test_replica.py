@@ -15,21 +15,26 @@ import asyncpg
 import pytest
 from msgspec import Struct, structs
 from sqlalchemy import func, select
+from structlog.testing import capture_logs
 
 from core.app import Application, create_app
 from core.cli.doctor.findings import Level
 from core.cli.doctor.servers import check_replica
+from core.db import database as lanes
+from core.db import replica as following
 from core.db.reads import Read
-from core.db.replica import BEHIND_AT_MOST, SAMPLE_SECONDS
+from core.db.replica import BEHIND_AT_MOST, SAMPLE_SECONDS, Replica
 from core.db.tenancy import TenantContext
 from core.local.postgres import LocalPostgres
 from core.local.redis import LocalRedis
 from core.runtime import Runtime, make_runtime
+from core.settings import Settings
 from core.tasks.broker import redis_client
+from core.testing.processes import free_port
 from core.testing.stage import Addresses
 from core.testing.tenants import Tenant, client_of, make_tenant, running
 from core.testing.waiting import until
-from tests.processes.conftest import copied
+from tests.processes.conftest import black_hole, copied
 
 CONTACTS = "/api/v1/networking/contacts"
 WITHIN_SECONDS = 20.0
@@ -241,3 +246,31 @@ async def test_where_redis_can_not_be_told_an_answer_waits_for_the_replica(repli
         assert await names(elsewhere) == ["Ada"]
     replicated.redis.start()
     await replicated.until_read(acme)
+
+
+@pytest.mark.parametrize("accepts", [False, True])
+async def test_a_replica_that_was_never_there_is_told_once_and_missed_by_nobody(
+    settings: Settings, runtime: Runtime, monkeypatch: pytest.MonkeyPatch, accepts: bool
+) -> None:
+    """One where nobody listens, and one that accepts and never says a word."""
+    failures: list[BaseException] = []
+    fail = Replica.fail
+
+    def counted(replica: Replica, error: BaseException) -> None:
+        failures.append(error)
+        fail(replica, error)
+
+    monkeypatch.setattr(Replica, "fail", counted)
+    monkeypatch.setattr(following, "RETRY_SECONDS", 0.02)
+    monkeypatch.setattr(lanes, "CONNECT_SECONDS", 0.2)
+    with black_hole() as silent, capture_logs() as lines:
+        url = f"postgresql://plugs@127.0.0.1:{silent if accepts else free_port()}/postgres"
+        lost = structs.replace(settings, database_replica_url=url)
+        async with running(create_app(Runtime(settings=lost, plugs=runtime.plugs))) as application:
+            acme = await make_tenant(application)
+            assert await names(acme.client) == []
+            await until(lambda: len(failures) >= 3, within=WITHIN_SECONDS)
+            (await acme.client.post(CONTACTS, json={"first_name": "Ada"})).raise_for_status()
+            assert await names(acme.client) == ["Ada"]
+
+    assert [line["event"] for line in lines if line["event"].startswith("replica.")] == ["replica.away"]
