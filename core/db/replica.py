@@ -167,7 +167,7 @@ class Replica:
                 self._replayed = await connection.fetchval(_REPLAYED, timeout=ANSWER_SECONDS) or 0
                 self._heard.set()
                 self._heard.clear()
-                if self._is_away:
+                if self._is_away and self._replayed:
                     self._is_away = False
                     log.info("replica.there")
                 await asyncio.sleep(POLL_SECONDS)

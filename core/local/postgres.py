@@ -37,7 +37,7 @@ _FORGETFUL = {
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
-    "max_wal_size": "128MB",
+    "max_wal_size": "128MB",  # it may lie in memory
 }
 
 

@@ -136,15 +136,18 @@ class Switchboard:
 
     async def set_settings(self, ctx: Ctx, row: OrganizationModule, settings: Struct) -> None:
         """Give a module other settings, in the transaction of `ctx`. Raises what the module's own check raises."""
-        await self._put_settings(ctx, row, settings)
-        await announce(ctx.db, TOPIC, str(ctx.organization_id))
+        if await self._put_settings(ctx, row, settings):
+            await announce(ctx.db, TOPIC, str(ctx.organization_id))
 
-    async def _put_settings(self, ctx: Ctx, row: OrganizationModule, settings: Struct) -> None:
+    async def _put_settings(self, ctx: Ctx, row: OrganizationModule, settings: Struct) -> bool:
+        """Whether they are others than before. Nobody is told yet."""
         await self._plugs.ask(row.module, "validate_settings", ctx=ctx, settings=settings)
         stored = msgspec.to_builtins(settings)
-        if stored != row.settings:
-            row.settings, row.changed_by, row.changed_at = stored, ctx.user_id, clock.now()
-            await ctx.db.flush()
+        if stored == row.settings:
+            return False
+        row.settings, row.changed_by, row.changed_at = stored, ctx.user_id, clock.now()
+        await ctx.db.flush()
+        return True
 
     def _plan(self, rows: Mapping[str, OrganizationModule], switch: Switch) -> list[Step]:
         name, to = switch.module, switch.to

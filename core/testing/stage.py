@@ -27,7 +27,7 @@ from core.settings import Settings
 MEMORY = Path("/dev/shm")  # noqa: S108 - a directory of a name that nobody can guess is made in it
 """Linux's file system in memory."""
 ROOM = 2 << 30
-"""Bytes that must be free in it; a run of this project's own tests has used 0.4 of these at most."""
+"""Bytes that must be free in it."""
 LENT = "PYTEST_PLUGS_STAGE"
 """The environment variable in which a run that was started by a test finds the stage that it plays on."""
 FAST = {"job_lease": 2.0, "relay_poll": 0.1, "resend_after": 1.0}
@@ -91,6 +91,16 @@ def set_stage() -> Stage:
     return OwnStage() if lent is None else LentStage(Addresses.from_text(lent))
 
 
+def throwaway() -> Path | None:
+    """Where files of a run go that nobody needs after it: memory, where there is room, as a database is cloned there in
+    half the time. None means the usual place of temporary files."""
+    try:
+        roomy = shutil.disk_usage(MEMORY).free >= ROOM
+    except OSError:  # no such place on this system
+        return None
+    return MEMORY if roomy and os.access(MEMORY, os.W_OK) else None
+
+
 class OwnStage:
     """A PostgreSQL and a Redis that are started for the run."""
 
@@ -121,16 +131,6 @@ class OwnStage:
         self._redis.stop()
         self._postgres.remove()
         self._directory.cleanup()
-
-
-def throwaway() -> Path | None:
-    """Where files of a run go that nobody needs after it: memory, where there is room, as a database is cloned there in
-    half the time. None means the usual place of temporary files."""
-    try:
-        roomy = shutil.disk_usage(MEMORY).free >= ROOM
-    except OSError:  # no such place on this system
-        return None
-    return MEMORY if roomy and os.access(MEMORY, os.W_OK) else None
 
 
 class LentStage:

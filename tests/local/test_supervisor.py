@@ -201,7 +201,7 @@ def test_services_die_with_a_supervisor_that_is_killed(start: Start, tmp_path: P
 def test_services_inherit_no_blocked_or_ignored_signal(start: Start, tmp_path: Path) -> None:
     process = start(
         "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])\n"
-        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "for number in (signal.SIGINT, signal.SIGQUIT): signal.signal(number, signal.SIG_IGN)\n"
         "look = 'grep -E \"Sig(Blk|Ign)\" /proc/self/status > mask; echo 1 > pid; sleep 9'\n"
         "Supervisor(say).run([shell('web', look)])"
     )

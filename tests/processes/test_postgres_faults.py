@@ -24,8 +24,9 @@ figures = logging.getLogger("figures")
 CALM_SECONDS = 1.0
 AWAY_SECONDS = 1.0
 WELL_AGAIN_WITHIN_SECONDS = 2.0
-HANGS_AFTER_SECONDS = 10.0
-"""Time limits are 2 s; without them it is a minute. The machine the test runs on does all this on few cores."""
+HANGS_AT_MOST_SECONDS = 2.0
+MARGIN_SECONDS = 0.5
+"""For the machine the test runs on, which does all this on few cores."""
 DONE_WITHIN_SECONDS = 30.0
 
 
@@ -59,7 +60,7 @@ async def test_a_restart_and_a_crash_under_load_cost_a_503_and_nothing_more(frag
     slowest = max(answer.seconds for answer in load.answers)
     assert statuses(failures).keys() == {503}, [line for line in api.read_log().splitlines() if '"error"' in line]
     assert all(answer.retry_after for answer in failures)
-    assert slowest < HANGS_AFTER_SECONDS
+    assert slowest < HANGS_AT_MOST_SECONDS
     for (ended, back), until_then in zip(away, (away[1][0], over), strict=True):
         told = [at for at in (answer.at + answer.seconds for answer in failures) if ended <= at < until_then]
         last = max((at - back for at in told), default=0)
@@ -92,7 +93,7 @@ async def test_a_postgresql_that_accepts_and_never_answers_hangs_nobody(open_sit
             async def sign_in(client: httpx.AsyncClient) -> tuple[int, bool]:
                 started = loop.time()
                 answer = await client.post("/api/v1/auth/login", json={"email": "a@b.example", "password": "x" * 20})
-                return answer.status_code, loop.time() - started < HANGS_AFTER_SECONDS
+                return answer.status_code, loop.time() - started < HANGS_AT_MOST_SECONDS + MARGIN_SECONDS
 
             async with site.deployment.client() as client:
                 assert await asyncio.gather(*(sign_in(client) for _ in range(20))) == [(503, True)] * 20

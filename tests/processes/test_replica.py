@@ -211,11 +211,13 @@ async def test_a_replica_that_ends_or_goes_its_own_way_fails_no_request(replicat
     answered_by = (await sleeping)["name"]
     await replicated.until_read(acme)
     diagnosed = [await diagnosis(acme)]
-    replicated.standby.end()
-    diagnosed.append(await diagnosis(acme))
-    while_it_is_away = await names(acme.client)
-    await replicated.standby.start()
-    await replicated.until_read(acme)
+    with capture_logs() as lines:
+        replicated.standby.end()
+        diagnosed.append(await diagnosis(acme))
+        while_it_is_away = await names(acme.client)
+        await replicated.standby.start()
+        await replicated.until_read(acme)
+    told = [line["event"] for line in lines if line["event"].startswith("replica.")]
     await replicated.standby.ask("SELECT pg_promote()")
 
     async def is_left_alone() -> bool:
@@ -228,6 +230,7 @@ async def test_a_replica_that_ends_or_goes_its_own_way_fails_no_request(replicat
     assert diagnosed == [Level.OK, Level.WRONG, Level.WRONG]
     assert answered_by != STANDBY, "it was cut off, and the primary asked instead"
     assert while_it_is_away == ["Ada"]
+    assert sorted(told) == ["replica.away"] * 2 + ["replica.there"] * 2, "each process says it once"
     assert await names(acme.client) == ["Ada", "Ben"]
 
 
