@@ -182,9 +182,14 @@ class TenantSession(AsyncSession):
         self._here[WAITING].append(what)
 
     @property
+    def holds_back(self) -> bool:
+        """Whether something waits for the commit to be written."""
+        return bool(self._here[WAITING])
+
+    @property
     def is_at_work(self) -> bool:
         """Whether there is something to commit: a transaction, or what waits to be written in one."""
-        return self.in_transaction() or bool(self._here[WAITING])
+        return self.in_transaction() or self.holds_back
 
     async def commit(self) -> None:
         waiting: list[Any] = self._here[WAITING]

@@ -173,9 +173,9 @@ def _free(names: Sequence[str], conditions: Conditions = lambda _: ()) -> CTE:
     )
 
 
-_UNHURRIED = func.set_config("synchronous_commit", "off", True).label("unhurried")
-"""The commit doesn't wait for the disk: a claim that PostgreSQL loses in a crash is as good as never made, and its
-run finds that out at its own commit."""
+UNHURRIED = func.set_config("synchronous_commit", "off", True).label("unhurried")
+"""In a statement: the commit doesn't wait for the disk. A claim that PostgreSQL loses in a crash is as good as never
+made, and its run finds that out at its own commit."""
 
 
 def _change(free: CTE, **values: Any) -> Update:
@@ -184,7 +184,7 @@ def _change(free: CTE, **values: Any) -> Update:
 
 
 _ENDS = func.now() + SECOND * bindparam("lease_seconds", type_=Float())
-_KEEP = Statement(_change(_free(Claim._fields), leased_until=_ENDS).returning(_UNHURRIED))
+_KEEP = Statement(_change(_free(Claim._fields), leased_until=_ENDS).returning(UNHURRIED))
 _DONE = _free(Claim._fields)
 _FINISH = Statement(
     _change(_DONE, done_at=func.now(), leased_until=None, lease=None, last_error=None).returning(*_DONE.c)
@@ -216,4 +216,4 @@ def claim_statement(actors: frozenset[str]) -> Statement:
         not_before=func.now(),
     )
     closed = is_closed(OutboxJob.organization_id).label("is_closed")
-    return Statement(taken.returning(*(_JOBS.c[name] for name in _TOLD if name in _JOBS.c), closed, _UNHURRIED))
+    return Statement(taken.returning(*(_JOBS.c[name] for name in _TOLD if name in _JOBS.c), closed, UNHURRIED))

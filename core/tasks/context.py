@@ -221,6 +221,11 @@ class Ctx:
             await self._db.close()
             self._db = None
 
-    async def checkpoint(self) -> None:
-        """Commit what a job has done so far; a crash resumes from its own record of it. Only jobs have checkpoints."""
+    async def checkpoint(self, *, durable: bool = True) -> None:
+        """Commit what a job has done so far; a crash resumes from its own record of it. Only jobs have checkpoints.
+
+        One that is not `durable` doesn't wait for the disk: should PostgreSQL itself crash, the last few may be taken
+        back, none without those after it, and the job does that work again. So it is for work that leaves nothing
+        outside the database. One with events or jobs waits all the same, as others act on them.
+        """
         raise RuntimeError("only a background job has checkpoints: a request is one transaction")

@@ -19,7 +19,7 @@ from core.db.database import Database
 from core.db.pages import CursorSigner
 from core.db.tenancy import acting
 from core.principal import Principal, PrincipalKind
-from core.tasks.claims import SECOND, ClaimedJob, Claims
+from core.tasks.claims import SECOND, UNHURRIED, ClaimedJob, Claims
 from core.tasks.context import Ctx
 from core.tasks.holding import is_on, lock_modules, stays_closed
 from core.tasks.models import MAX_ATTEMPTS, OutboxJob
@@ -46,6 +46,7 @@ _OWN = (
 )
 _DONE = _OWN.values(done_at=func.now(), leased_until=None, lease=None, last_error=None)
 _LONGER = _OWN.values(leased_until=func.now() + SECOND * bindparam("lease_seconds", type_=Float()))
+_LONGER_UNHURRIED = _LONGER.returning(UNHURRIED)
 """Made once: each job runs one of these at least."""
 
 
@@ -91,8 +92,9 @@ class JobCtx(Ctx):
         self._claims = claims
         self._lease_seconds = lease_seconds
 
-    async def checkpoint(self) -> None:
-        held = await self._guard(_LONGER, lease_seconds=self._lease_seconds)
+    async def checkpoint(self, *, durable: bool = True) -> None:
+        durable = durable or self.db.holds_back  # what others are told of must not be taken back
+        held = await self._guard(_LONGER if durable else _LONGER_UNHURRIED, lease_seconds=self._lease_seconds)
         await self.db.commit()
         await self.tell_written()
         if held:

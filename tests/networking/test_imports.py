@@ -93,9 +93,9 @@ async def test_a_run_that_dies_between_batches_goes_on_where_it_stopped(
     monkeypatch.setattr(taking, "BATCH_ROWS", 10)
     take, calls = taking.take, []
 
-    async def dying_take(ctx: Any, job: Any, planner: Any, rows: Any, **options: Any) -> None:
-        calls.append(rows[0].line)
-        await take(ctx, job, planner, rows, **options)
+    async def dying_take(ctx: Any, job: Any, planner: Any, batch: Any, **options: Any) -> None:
+        calls.append(batch.rows[0].line)
+        await take(ctx, job, planner, batch, **options)
         if len(calls) == 3:
             raise ConnectionError("the worker is gone")
 

@@ -1,10 +1,13 @@
 """Running a job: one effect however often it is delivered, patience with one that fails, none for a lost lease."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import text
 
+from core.db.database import connect
 from core.tasks.context import Ctx
 from core.tasks.jobs import RETRY_SECONDS
 from core.tasks.models import MAX_ATTEMPTS
@@ -13,6 +16,29 @@ from modules.networking.queries import CONTACTS
 from tests.tasks.conftest import LEASE_SECONDS, RAN_OUT, Bench, Counted
 
 DELIVERIES = 20
+NOTEBOOK = (
+    "CREATE TABLE public.notebook (job uuid, waits text)",
+    "GRANT ALL ON public.notebook TO plugs_app, plugs_system",
+    """CREATE FUNCTION public.note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        UPDATE public.notebook SET waits = current_setting('synchronous_commit') WHERE job = NEW.job;
+        RETURN NULL;
+    END $$""",
+    "CREATE CONSTRAINT TRIGGER noted AFTER INSERT ON public.notebook DEFERRABLE INITIALLY DEFERRED "
+    "FOR EACH ROW EXECUTE FUNCTION public.note()",
+)
+
+
+@pytest.fixture
+async def notebook(bench: Bench) -> AsyncGenerator[None]:
+    """Rows that learn, as they are committed, what their commit waits for."""
+    superuser = await connect(bench.tenant.application.runtime.settings.owner_url, role=None, name="notebook")
+    try:
+        for statement in NOTEBOOK:
+            await superuser.execute(statement)
+        yield
+        await superuser.execute("DROP TABLE public.notebook; DROP FUNCTION public.note()")
+    finally:
+        await superuser.close()
 
 
 async def count_and_fail(ctx: Ctx) -> None:
@@ -104,6 +130,29 @@ async def test_a_run_that_dies_between_checkpoints_resumes_and_neither_loses_nor
     await bench.run(job_id)
 
     assert await bench.effects() == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("durable", "emits", "waits"), [(True, False, "local"), (False, False, "off"), (False, True, "local")]
+)
+async def test_a_checkpoint_waits_for_the_disk_unless_it_may_be_taken_back(
+    bench: Bench, notebook: None, *, durable: bool, emits: bool, waits: str
+) -> None:
+    async def note(ctx: Ctx) -> None:
+        await ctx.db.execute(text("SET LOCAL synchronous_commit = 'local'"))
+        await ctx.db.execute(text("INSERT INTO public.notebook (job) VALUES (:job)"), {"job": ctx.job_id})
+        if emits:
+            ctx.emit(Counted(number=1))
+        await ctx.checkpoint(durable=durable)
+
+    job_id = await bench.enqueue(bench.actor(note))
+
+    await bench.run(job_id)
+
+    assert (await bench.job(job_id)).done_at is not None
+    async with bench.tenant.database.system() as system:
+        noted = await system.scalars(text("SELECT waits FROM public.notebook WHERE job = :job"), {"job": job_id})
+        assert noted.all() == [waits]
 
 
 async def test_a_job_whose_worker_died_is_due_as_soon_as_its_lease_ends(bench: Bench) -> None:

@@ -31,8 +31,8 @@ async def _names_erased(ctx: Ctx, job: ContactImport) -> bool:
     draft of ours, and holds nothing that could be started."""
     place = job.bytes_done, job.next_line
     try:
-        async for rows, _ in batches(ctx, job, await reader_of(ctx, job)):
-            if await erased_among(ctx, {key for row in rows for key in row.keys}):
+        async for batch in batches(ctx, job, await reader_of(ctx, job)):
+            if await erased_among(ctx, {key for row in batch.rows for key in row.keys}):
                 return True
     except UnreadableFile:
         return True

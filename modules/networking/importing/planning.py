@@ -107,8 +107,9 @@ class Planner:
         return self.mode is not ImportMode.CREATE or self.duplicates is DuplicatePolicy.UPDATE
 
     def look_again(self) -> None:
-        """What earlier rows did is stored by now, and others may have moved the contacts since."""
-        self._standing.clear()
+        """What earlier rows did is stored by now, and others may have changed the contacts since."""
+        for remembered in (self.created, self._gained, self._lost, self._held, self._standing):
+            remembered.clear()
 
     def keys_of(self, row: Row) -> list[Key]:
         return [*row.keys, Key("id", str(row.contact_id))] if row.contact_id else row.keys
@@ -154,13 +155,15 @@ class Planner:
         errors = check_move(None, {STAGE: ContactType.TARGET, **row.values}, None, self.pipeline)
         if "first_name" not in row.values:
             errors.insert(0, required_error("first_name"))
-        named = {error.field for error in errors}
-        lacking = {CUSTOM + key for key in self.required} - filled(row.values) - named
-        return [*errors, *map(required_error, sorted(lacking))]
+        if self.required:
+            named = {error.field for error in errors}
+            lacking = {CUSTOM + key for key in self.required} - filled(row.values) - named
+            errors += map(required_error, sorted(lacking))
+        return errors
 
     def _brings_back(self, row: Row, matches: Mapping[Key, list[Match]]) -> bool:
         """Whether the row has what identified somebody who was erased, and no contact has it now."""
-        return any(key in self.erased and not self._owners([key], matches)[0] for key in row.keys)
+        return bool(self.erased) and any(key in self.erased and not self._owners([key], matches)[0] for key in row.keys)
 
     def _decide(self, row: Row, matches: Mapping[Key, list[Match]]) -> Decision:
         if self.mode is not ImportMode.CREATE:

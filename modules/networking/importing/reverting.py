@@ -36,7 +36,7 @@ async def revert_import(ctx: Ctx, import_id: UUID) -> None:
         await _tell(ctx, job, [row.contact_id for row in touched], kept)
         job.contacts_reverted += len(touched) - len(kept)
         job.contacts_kept += len(kept)
-        await ctx.checkpoint()
+        await ctx.checkpoint(durable=False)
     await drop_imported_tags(ctx, import_id=job.id)
     job.state, job.finished_at = ImportState.REVERTED, clock.now()
     ctx.emit(ImportReverted(import_id=job.id, reverted=job.contacts_reverted, kept=job.contacts_kept))

@@ -56,6 +56,8 @@ class Batch(NamedTuple):
     rows: list[Row]
     place: tuple[int, int]
     """Where to go on behind them."""
+    read_on: Callable[[], object]
+    """Have the batch after it read: best while PostgreSQL is at work, as Python does one thing at a time."""
 
 
 async def run_import(ctx: Ctx, import_id: UUID, *, viewer: Viewer) -> None:
@@ -110,30 +112,39 @@ async def _take_all(ctx: Ctx, job: ContactImport, viewer: Viewer) -> None:
         required=[key for key, field in custom.items() if field.required and not field.archived],
     )
     async with aclosing(batches(ctx, job, reader)) as read:
-        async for rows, place in read:
-            if job.rows_done + len(rows) > MAX_ROWS:
+        async for batch in read:
+            if job.rows_done + len(batch.rows) > MAX_ROWS:
                 raise UnreadableFile(f"The file has more than {MAX_ROWS} rows: split it")
-            await take(ctx, job, planner, rows, name_of=reader.name_of, viewer=viewer)
-            job.bytes_done, job.next_line = place
-            await ctx.checkpoint()
+            await take(ctx, job, planner, batch, name_of=reader.name_of, viewer=viewer)
+            job.bytes_done, job.next_line = batch.place
+            await ctx.checkpoint(durable=False)
 
 
 async def batches(ctx: Ctx, job: ContactImport, reader: RowReader) -> AsyncGenerator[Batch]:
-    """Rows as they are read, off the event loop: each batch while the one before it is written."""
+    """Rows as they are read, off the event loop: each batch when it is asked for, or told to be read before."""
     records = _records(job)
+    ahead: asyncio.Task[tuple[list[Row], tuple[int, int]]] | None = None
 
-    def read() -> Batch:
-        return Batch([reader.read(record) for record in records.take(BATCH_ROWS)], records.place)
+    def read() -> tuple[list[Row], tuple[int, int]]:
+        return [reader.read(record) for record in records.take(BATCH_ROWS)], records.place
+
+    def read_on() -> asyncio.Task[tuple[list[Row], tuple[int, int]]]:
+        nonlocal ahead
+        ahead = ahead or asyncio.create_task(asyncio.to_thread(read))
+        return ahead
 
     async for content in _content(ctx, job):
         await asyncio.to_thread(records.feed, content, final=not content)
-        ahead = asyncio.create_task(asyncio.to_thread(read))
         try:
-            while (batch := await ahead).rows:
-                ahead = asyncio.create_task(asyncio.to_thread(read))
-                yield batch
+            while True:
+                rows, place = await read_on()
+                ahead = None
+                if not rows:
+                    break
+                yield Batch(rows, place, read_on)
         finally:  # whoever asks for no more batches need not hear what is wrong with the next
-            await asyncio.gather(ahead, return_exceptions=True)
+            if ahead is not None:
+                await asyncio.gather(ahead, return_exceptions=True)
     job.bytes_done, job.next_line = records.place
 
 
@@ -162,12 +173,13 @@ async def take(
     ctx: Ctx,
     job: ContactImport,
     planner: Planner,
-    rows: Sequence[Row],
+    batch: Batch,
     *,
     name_of: Callable[[str], str],
     viewer: Viewer,
 ) -> None:
     """One batch. Contacts that may be changed are locked first, so what is remembered of them is what was there."""
+    rows = batch.rows
     if not job.dry_run:
         await claim_all_keys(ctx)
         planner.look_again()
@@ -183,9 +195,10 @@ async def take(
     counts = Counter(decision.outcome for decision in decisions)
     if job.dry_run:
         _forget_what_is_not_there(planner, decisions)
+        batch.read_on()
         await writing.report(ctx, job, decisions, before={}, versions={})
     else:
-        await _write(ctx, job, decisions, stored)
+        await _write(ctx, job, decisions, stored, read_on=batch.read_on)
     job.rows_done += len(rows)
     job.rows_created += counts[RowOutcome.CREATED]
     job.rows_updated += counts[RowOutcome.UPDATED]
@@ -200,7 +213,14 @@ def _forget_what_is_not_there(planner: Planner, decisions: Sequence[Decision]) -
             decision.contact_id = None
 
 
-async def _write(ctx: Ctx, job: ContactImport, decisions: Sequence[Decision], stored: Mapping[UUID, Values]) -> None:
+async def _write(
+    ctx: Ctx,
+    job: ContactImport,
+    decisions: Sequence[Decision],
+    stored: Mapping[UUID, Values],
+    *,
+    read_on: Callable[[], object],
+) -> None:
     made: dict[UUID, Values] = {}
     changed: dict[UUID, Values] = {}
     versions: dict[UUID, int] = {}
@@ -221,6 +241,7 @@ async def _write(ctx: Ctx, job: ContactImport, decisions: Sequence[Decision], st
         else:
             changed[contact_id] = updated(changed.get(contact_id) or stored[contact_id], said)
     await announce(ctx, StageSource.IMPORT, reasons)
+    read_on()
     await writing.insert_contacts(ctx, job, made)
     tagged = await tag_imported(ctx, tags, import_id=job.id, created_by=job.created_by)
     changed = {key: values for key, values in changed.items() if values != stored[key] or key in tagged}

@@ -1,30 +1,15 @@
-"""Writing many rows in one statement: they go over as one JSON text and PostgreSQL takes them apart."""
+"""What a batch of an import writes: new contacts, changed ones, and what became of each row."""
 
 from collections.abc import Sequence
-from typing import Any, cast
 from uuid import UUID
 
-import msgspec
-from sqlalchemy import (
-    JSON,
-    ColumnElement,
-    Table,
-    Text,
-    Uuid,
-    bindparam,
-    column,
-    func,
-    insert,
-    literal_column,
-    select,
-    update,
-)
-from sqlalchemy import cast as cast_to
+from sqlalchemy import Uuid, bindparam, update
 
-from core.sdk import Ctx, TenantModel, clock, new_id
-from modules.networking.importing.planning import ERASED_PERSON, Decision, Values
+from core.sdk import Ctx, clock, new_id
+from modules.networking.bulk import BulkRows, bulk_insert, write_rows
+from modules.networking.importing.planning import ERASED_PERSON, WRITTEN, Decision, Values
 from modules.networking.models import Contact, ContactImport, ContactImportError, ContactImportRow
-from modules.networking.values import Consent, ContactStatus, ContactType, Priority, RowOutcome, Visibility
+from modules.networking.values import Consent, ContactStatus, ContactType, Priority, Visibility
 
 TAKEN = tuple(
     "first_name last_name email additional_emails phone phone_e164 company job_title linkedin_url linkedin_key bio "
@@ -42,28 +27,8 @@ DEFAULTS: Values = dict.fromkeys(TAKEN) | {
 }
 
 
-class BulkRows:
-    """The rows of a table's columns as a source to select from."""
-
-    def __init__(self, model: type[TenantModel], names: Sequence[str]) -> None:
-        table = cast("Table", model.__table__)
-        text = cast_to(bindparam("rows", type_=Text), JSON)
-        null: ColumnElement[Any] = literal_column(f"NULL::{table.fullname}")
-        columns = [column(name, table.c[name].type) for name in names]
-        self.names = list(names)
-        self.source = func.json_populate_recordset(null, text).table_valued(*columns, name="given")
-
-    def values(self) -> Any:
-        return select(*(self.source.c[name] for name in self.names))
-
-
-def _insert(model: type[TenantModel], names: Sequence[str]) -> Any:
-    rows = BulkRows(model, ["organization_id", "id", *names])
-    return insert(cast("Table", model.__table__)).from_select(rows.names, rows.values(), include_defaults=False)
-
-
 _CHANGED = BulkRows(Contact, ["organization_id", "id", *TAKEN, *STAMPS])
-INSERT_CONTACTS = _insert(
+INSERT_CONTACTS = bulk_insert(
     Contact,
     [
         "created_by",
@@ -89,16 +54,11 @@ UPDATE_CONTACTS = (
     .execution_options(synchronize_session=False)
 )
 OWN = ("version", "created_at", "updated_at")
-INSERT_ROWS = _insert(
+INSERT_ROWS = bulk_insert(
     ContactImportRow,
     [*OWN, "import_id", "line", "outcome", "code", "contact_id", "contact_version", "before", "cells"],
 )
-INSERT_ERRORS = _insert(ContactImportError, [*OWN, "import_id", "line", "column", "code", "reason"])
-
-
-async def write(ctx: Ctx, statement: Any, rows: Sequence[Values], **parameters: Any) -> None:
-    if rows:
-        await ctx.db.execute(statement, {"rows": msgspec.json.encode(rows).decode(), **parameters})
+INSERT_ERRORS = bulk_insert(ContactImportError, [*OWN, "import_id", "line", "column", "code", "reason"])
 
 
 async def insert_contacts(ctx: Ctx, job: ContactImport, contacts: dict[UUID, Values]) -> None:
@@ -118,13 +78,14 @@ async def insert_contacts(ctx: Ctx, job: ContactImport, contacts: dict[UUID, Val
             "is_deleted": False,
         }
     )
-    await write(ctx, INSERT_CONTACTS, [common | values | {"id": key} for key, values in contacts.items()])
+    await write_rows(ctx, INSERT_CONTACTS, [values | {"id": key} for key, values in contacts.items()], common=common)
 
 
 async def update_contacts(ctx: Ctx, contacts: dict[UUID, Values]) -> None:
     """Set all columns that a file can fill, and the stamps."""
-    rows = [values | {"organization_id": ctx.organization_id, "id": key} for key, values in contacts.items()]
-    await write(ctx, UPDATE_CONTACTS, rows, tenant=ctx.organization_id)
+    rows = [values | {"id": key} for key, values in contacts.items()]
+    common: Values = {"organization_id": ctx.organization_id}
+    await write_rows(ctx, UPDATE_CONTACTS, rows, common=common, tenant=ctx.organization_id)
 
 
 def stamped(job: ContactImport, values: Values) -> Values:
@@ -145,30 +106,26 @@ async def report(
 ) -> None:
     """What became of each row. The first row that touches a contact keeps what it was before the batch."""
     now = clock.now()
-    own = {"organization_id": ctx.organization_id, "import_id": job.id}
-    own |= {"version": 1, "created_at": now, "updated_at": now}
+    common: Values = {"organization_id": ctx.organization_id, "import_id": job.id}
+    common |= {"version": 1, "created_at": now, "updated_at": now}
     rows: list[Values] = []
     errors: list[Values] = []
     unclaimed = dict(before)
     for decision in decisions:
         line, contact_id = decision.row.line, decision.contact_id
-        touched = contact_id is not None and decision.outcome in {RowOutcome.CREATED, RowOutcome.UPDATED}
-        rows.append(
-            own
-            | {
-                "id": new_id(),
-                "line": line,
-                "outcome": decision.outcome,
-                "code": decision.code,
-                "contact_id": contact_id,
-                "contact_version": versions.get(contact_id) if contact_id and touched else None,
-                "before": unclaimed.pop(contact_id, None) if contact_id and touched else None,
-                "cells": None if touched or decision.code == ERASED_PERSON else decision.row.cells,
-            }
-        )
+        row: Values = {"id": new_id(), "line": line, "outcome": decision.outcome}
+        if decision.code is not None:
+            row["code"] = decision.code
+        if contact_id is not None:
+            row["contact_id"] = contact_id
+        if contact_id is not None and decision.outcome in WRITTEN:
+            row |= {"contact_version": versions.get(contact_id), "before": unclaimed.pop(contact_id, None)}
+        elif decision.code != ERASED_PERSON:
+            row["cells"] = decision.row.cells
+        rows.append(row)
         errors += [
-            own | {"id": new_id(), "line": line, "column": error.field, "code": error.code, "reason": error.message}
+            {"id": new_id(), "line": line, "column": error.field, "code": error.code, "reason": error.message}
             for error in decision.errors
         ]
-    await write(ctx, INSERT_ROWS, rows)
-    await write(ctx, INSERT_ERRORS, errors)
+    await write_rows(ctx, INSERT_ROWS, rows, common=common)
+    await write_rows(ctx, INSERT_ERRORS, errors, common=common)

@@ -15,10 +15,9 @@ from uuid import UUID
 
 import msgspec
 from sqlalchemy import ARRAY, Table, Uuid, bindparam, column, func, or_, select, true, update
-from sqlalchemy.dialects.postgresql import insert
 
 from core.sdk import Ctx, NotFound, check_if_match, clock, new_id
-from modules.networking.importing.writing import BulkRows
+from modules.networking.bulk import bulk_insert, write_rows
 from modules.networking.locks import lock
 from modules.networking.models import Contact, ContactInteraction
 from modules.networking.score_models import ContactScore, ScoreRules, ScoreRun
@@ -56,15 +55,10 @@ _LATEST = (
     .lateral("latest")
 )
 HAPPENED = select(_WANTED.c.id.label("contact_id"), _LATEST).select_from(_WANTED.join(_LATEST, true()))
-_GIVEN = BulkRows(
-    ContactScore,
-    [
-        "organization_id", "id", "contact_id", "score", "rules_number", "as_of", "lines",
-        "version", "created_at", "updated_at",
-    ],
-)  # fmt: skip
 _TABLE: Table = ContactScore.__table__  # type: ignore[assignment] # a mapped class has a Table
-_INSERT = insert(_TABLE).from_select(_GIVEN.names, _GIVEN.values(), include_defaults=False)
+_INSERT = bulk_insert(
+    ContactScore, ["contact_id", "score", "rules_number", "as_of", "lines", "version", "created_at", "updated_at"]
+)
 STORE_SCORES = _INSERT.on_conflict_do_update(
     index_elements=["organization_id", "contact_id"],
     set_={
@@ -219,7 +213,7 @@ async def recompute(ctx: Ctx, run_id: UUID) -> None:
         run.contacts_changed += await _store(ctx, contacts, rules, number=run.rules_number, as_of=run.as_of)
         run.contacts_done += len(contacts)
         run.after = contacts[-1].id
-        await ctx.checkpoint()
+        await ctx.checkpoint(durable=False)
     run.state, run.finished_at, run.contacts_total = RunState.DONE, clock.now(), run.contacts_done
 
 
@@ -265,13 +259,14 @@ async def _store(ctx: Ctx, contacts: Sequence[Any], rules: ScoreRulesIn, *, numb
     now = clock.now()
     scores = await _work_out(ctx, contacts, rules, as_of=as_of)
     rows = [
-        {
-            "organization_id": ctx.organization_id, "id": new_id(), "contact_id": row.id, "score": score,
-            "rules_number": number, "as_of": as_of, "lines": lines, "version": 1, "created_at": now, "updated_at": now,
-        }
+        {"id": new_id(), "contact_id": row.id, "score": score, "lines": lines}
         for row, (score, lines) in zip(contacts, scores, strict=True)
-    ]  # fmt: skip
-    await ctx.db.execute(STORE_SCORES, {"rows": msgspec.json.encode(rows).decode()})
+    ]
+    common = {
+        "organization_id": ctx.organization_id, "rules_number": number, "as_of": as_of,
+        "version": 1, "created_at": now, "updated_at": now,
+    }  # fmt: skip
+    await write_rows(ctx, STORE_SCORES, rows, common=common)
     ids = [row.id for row in contacts]
     changed: Any = await ctx.db.execute(STORE_LEAD_SCORES, {"tenant": ctx.organization_id, "ids": ids})
     return changed.rowcount

@@ -144,7 +144,7 @@ async def scan(ctx: Ctx, *, after: UUID | None) -> UUID | None:
         if not ids:
             return None
         await _keep(ctx, ids, await _look(ctx, ids))
-        await ctx.checkpoint()
+        await ctx.checkpoint(durable=False)
         after = ids[-1]
     return after
 
