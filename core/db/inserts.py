@@ -26,7 +26,7 @@ class Field(Struct, frozen=True):
     make: Make | None
     """What the attribute is where the row doesn't say."""
     bind: Bind | None
-    """From Python's value to the driver's."""
+    """From Python's value to the driver's. None is null as it is, also where JSON has a null of its own."""
 
 
 class Insert(Statement):
@@ -57,7 +57,10 @@ class Insert(Statement):
     def arguments_of(self, row: dict[str, Any]) -> list[Any]:
         """A whole row as the driver takes it."""
         return self.bound(
-            {name: row[name] if field.bind is None else field.bind(row[name]) for name, field in self._fields.items()}
+            {
+                name: row[name] if field.bind is None or row[name] is None else field.bind(row[name])
+                for name, field in self._fields.items()
+            }
         )
 
 

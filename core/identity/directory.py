@@ -4,17 +4,22 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import select, text
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import ARRAY, Text, bindparam, column, func, select
 
 from core import clock
 from core.db.database import Database
+from core.db.sessions import SystemSession
+from core.db.statements import Statement
 from core.identity.models import Membership, Organization, User
-from core.ids import new_id
 from core.permissions import Role
 
-_CLAIM = text("SELECT pg_advisory_xact_lock(hashtextextended(name, 0)) FROM unnest(CAST(:names AS text[])) AS name")
+_NAME = func.unnest(bindparam("names", type_=ARRAY(Text))).table_valued(column("name", Text), name="names")
+_CLAIM = Statement(select(func.pg_advisory_xact_lock(func.hashtextextended(_NAME.c.name, 0))).select_from(_NAME))
 """One after the other in the order of the array, so that two who claim the same can't wait for each other."""
+_SLUG, _EMAIL = bindparam("slug", type_=Text), bindparam("email", type_=Text)
+_TAKEN = Statement(
+    select(Organization.id).where(Organization.slug == _SLUG).union_all(select(User.id).where(User.email == _EMAIL))
+)
 
 
 class Founded(Struct, frozen=True):
@@ -24,20 +29,17 @@ class Founded(Struct, frozen=True):
     owner_id: UUID
 
 
-async def claim(system: AsyncSession, *names: str) -> None:
+async def claim(system: SystemSession, *names: str) -> None:
     """Until the transaction ends, whoever else claims one of these names waits: so no two find it free at once."""
-    await system.execute(_CLAIM, {"names": sorted(names)})
+    await system.run(_CLAIM, names=sorted(names))
 
 
-async def add_organization(system: AsyncSession, *, name: str, slug: str) -> Organization:
-    organization = Organization(id=new_id(), name=name, slug=slug)
-    system.add(organization)
-    await system.flush()
-    return organization
+async def add_organization(system: SystemSession, *, name: str, slug: str) -> Organization:
+    return await system.insert(Organization, name=name, slug=slug)
 
 
 async def add_person(
-    system: AsyncSession,
+    system: SystemSession,
     *,
     home: UUID,
     role: Role,
@@ -47,8 +49,8 @@ async def add_person(
     verified: bool,
 ) -> User:
     """A new person who belongs to one organization. `email` is in lower case."""
-    user = User(
-        id=new_id(),
+    user = await system.insert(
+        User,
         organization_id=home,
         email=email,
         password_hash=password_hash,
@@ -57,10 +59,7 @@ async def add_person(
         is_verified=verified,
         verified_at=clock.now() if verified else None,
     )
-    system.add(user)
-    await system.flush()
-    system.add(Membership(organization_id=home, user_id=user.id, role=role.value))
-    await system.flush()
+    await system.insert(Membership, organization_id=home, user_id=user.id, role=role.value)
     return user
 
 
@@ -80,8 +79,7 @@ async def create_organization(
     email = owner_email.lower()
     async with database.system() as system:
         await claim(system, f"slug:{slug}", f"email:{email}")
-        by_slug = select(Organization.id).where(Organization.slug == slug)
-        if await system.scalar(by_slug.union_all(select(User.id).where(User.email == email))) is not None:
+        if await system.run(_TAKEN, slug=slug, email=email):
             return None
         organization = await add_organization(system, name=name, slug=slug)
         owner = await add_person(

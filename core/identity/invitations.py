@@ -12,8 +12,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core import clock
-from core.db.database import Database, act_as
+from core.db.database import Database
 from core.db.pages import ListQuery
+from core.db.sessions import act_as
 from core.errors import Conflict, Forbidden, NotFound
 from core.identity.directory import add_person, claim
 from core.identity.letters import send_link

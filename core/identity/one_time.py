@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core import clock
-from core.db.database import act_as
+from core.db.sessions import act_as
 from core.errors import NotFound
 from core.identity.links import LIFETIMES, Links, Purpose, hash_token
 from core.identity.organization_models import OneTimeToken

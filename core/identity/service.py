@@ -11,12 +11,14 @@ from typing import NamedTuple
 from uuid import UUID
 
 from msgspec import Struct, json
+from msgspec.structs import replace
 from sqlalchemy import Text, Uuid, and_, bindparam, cast, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from core import clock
-from core.db.database import Database, act_as
+from core.db.database import Database
 from core.db.statements import Statement
+from core.db.tenancy import acting, who_acts
 from core.errors import NotFound, Unauthenticated
 from core.identity.account import Account
 from core.identity.api_keys import PREFIX as API_KEY_PREFIX
@@ -35,7 +37,6 @@ from core.identity.signing_keys import SigningKeys
 from core.identity.standing import check_standing
 from core.identity.throttle import Throttle
 from core.identity.tokens import AccessClaims, TokenSigner, hash_refresh
-from core.ids import new_id
 from core.principal import Principal, PrincipalKind
 from core.secrets.vault import Vault
 from core.secrets.wrapping import WrappingKeys
@@ -86,6 +87,25 @@ _ENTRY = Statement(
     .limit(1)
 )
 """The organization that somebody asked for; where they didn't, one that is open, before all others their own."""
+
+
+_CHECKED, _NEW_HASH = (bindparam(name, type_=Text) for name in ("checked", "password_hash"))
+_ENTER = Statement(
+    update(User)
+    .where(
+        User.id == bindparam("user_id", type_=Uuid()),
+        User.is_active,
+        User.is_deleted.is_(False),
+        User.password_hash.is_not_distinct_from(_CHECKED),
+    )
+    .values(
+        last_login=bindparam("now"),
+        password_hash=func.coalesce(_NEW_HASH, User.password_hash),
+        updated_at=User.updated_at,
+    )
+    .returning(User.id)
+)
+"""Nothing is returned where the password was changed, or the person disabled, since it was checked."""
 
 
 @cache
@@ -212,34 +232,31 @@ class Identity:
     ) -> TokenPair:
         """Raises `Unauthenticated` where the password was changed, or the person disabled, since it was checked."""
         now = clock.now()
+        ends = now + self._refresh
         refresh_token = self._signer.new_refresh()
-        session = Session(
-            id=new_id(),
-            user_id=entry.user_id,
-            organization_id=entry.organization_id,
-            created_at=now,
-            expires_at=now + self._refresh,
-            last_used_at=now,
-            address=origin.address,
-            user_agent=origin.user_agent,
-            second_factor_at=second_factor_at,
-        )
-        async with self._database.system() as system:
-            person = (User.id == entry.user_id, User.is_active, User.is_deleted.is_(False))
-            rehash = {} if new_hash is None else {"password_hash": new_hash}
-            entered = await system.scalar(
-                update(User)
-                .where(*person, User.password_hash.is_not_distinct_from(entry.password_hash))
-                .values(last_login=now, **rehash, updated_at=User.updated_at)
-                .returning(User.id)
-                .execution_options(synchronize_session=False)
-            )
-            if entered is None:
-                raise _refused()
-            await act_as(system, entry.user_id)
-            system.add(session)
-            await system.flush()
-            system.add(self._stored(refresh_token, session.id))
+        person = replace(who_acts(), user_id=entry.user_id)  # refused, they have done nothing
+        with acting(person):
+            async with self._database.system() as system:
+                entered = await system.run(
+                    _ENTER, user_id=entry.user_id, checked=entry.password_hash, password_hash=new_hash, now=now
+                )
+                if not entered:
+                    raise _refused()
+                session = await system.insert(
+                    Session,
+                    user_id=entry.user_id,
+                    organization_id=entry.organization_id,
+                    created_at=now,
+                    expires_at=ends,
+                    last_used_at=now,
+                    address=origin.address,
+                    user_agent=origin.user_agent,
+                    second_factor_at=second_factor_at,
+                )
+                token_hash = hash_refresh(refresh_token)
+                await system.insert(
+                    RefreshToken, token_hash=token_hash, session_id=session.id, created_at=now, expires_at=ends
+                )
         return await self._pair(session, refresh_token)
 
     async def refresh(self, refresh_token: str) -> TokenPair:
@@ -368,15 +385,6 @@ class Identity:
     async def impersonation_token(self, claims: AccessClaims, *, until: datetime) -> str:
         """For whoever has begun an impersonation; the token ends with it."""
         return await self._signer.issue_access(claims, until=until)
-
-    def _stored(self, refresh_token: str, session_id: UUID) -> RefreshToken:
-        now = clock.now()
-        return RefreshToken(
-            token_hash=hash_refresh(refresh_token),
-            session_id=session_id,
-            created_at=now,
-            expires_at=now + self._refresh,
-        )
 
     async def _pair(self, session: Session, refresh_token: str) -> TokenPair:
         claims = AccessClaims(user_id=session.user_id, session_id=session.id, organization_id=session.organization_id)

@@ -14,9 +14,10 @@ from sqlalchemy.dialects.postgresql import JSONB
 from structlog.typing import FilteringBoundLogger
 
 from core import clock
-from core.db.database import Database, TenantSession
+from core.db.database import Database
 from core.db.pages import DEFAULT_LIMIT, CursorSigner, ListQuery
 from core.db.reads import Read, ReadLane
+from core.db.sessions import TenantSession
 from core.db.statements import TENANT, Row
 from core.db.tenancy import Acting, TenantContext
 from core.principal import Principal

@@ -15,7 +15,7 @@ from sqlalchemy import Table, Uuid, bindparam, column, func, insert, select
 from sqlalchemy.dialects.postgresql import JSONB
 
 from core import clock
-from core.db.database import TenantSession
+from core.db.sessions import TenantSession
 from core.db.statements import TENANT, Statement
 from core.ids import new_id
 from core.tasks.models import DomainEvent, OutboxJob

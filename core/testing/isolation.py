@@ -8,7 +8,8 @@ from msgspec import Struct
 from sqlalchemy import Executable, Table, delete, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
-from core.db.database import Database, TenantSession
+from core.db.database import Database
+from core.db.sessions import TenantSession
 from core.db.tenancy import ROW_PRIVILEGES, TenantContext
 from core.testing.rows import ORGANIZATION, Rows, Values
 

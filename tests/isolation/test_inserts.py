@@ -5,12 +5,13 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from sqlalchemy import func, inspect, select
+from sqlalchemy import func, inspect, null, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from core.db.database import TenantSession
 from core.db.models import TenantModel
+from core.db.sessions import TenantSession
 from core.db.tenancy import TenantContext
+from core.identity.models import Organization
 from core.settings import Settings
 from core.testing.tenants import Tenant
 from modules.networking.models import Contact
@@ -53,6 +54,23 @@ async def test_it_writes_what_a_flush_writes(acme: Tenant, globex: Tenant, model
     column = {name: inspect(model).attrs[name].columns[0].name for name in shown}
     assert {name: getattr(inserted, name) for name in shown} == {name: mine[column[name]] for name in shown}
     assert shown >= set(values) | MADE_BY_DEFAULTS
+
+
+async def test_the_system_role_has_it_as_well(acme: Tenant) -> None:
+    """And what is not said is null, also in a column of JSON, which has a null of its own."""
+    async with acme.database.system() as system:
+        inserted = await system.insert(Organization, name="Umbrella", slug="umbrella")
+        flushed = Organization(name="Umbrella", slug="umbrella-2")
+        system.add(flushed)
+        await system.flush()
+        of_both = Organization.id.in_([inserted.id, flushed.id])
+        rows = (await system.execute(select(Organization.__table__).where(of_both))).mappings().all()
+        nothing = await system.scalars(select(Organization.id).where(of_both, Organization.purged_rows.is_(null())))
+        assert len(nothing.all()) == 2
+        await system.rollback()
+
+    one, other = rows
+    assert {name for name in one if one[name] != other[name]} <= MADE_BY_DEFAULTS | {"slug"}
 
 
 async def test_the_row_is_the_sessions_own_and_its_changes_are_written(acme: Tenant) -> None:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from sqlalchemy import func, select, text
 
-from core.db.database import TenantSession
+from core.db.sessions import TenantSession
 from core.db.tenancy import TenantContext
 from core.ids import new_id
 from core.testing.tenants import Tenant

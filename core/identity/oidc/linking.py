@@ -16,7 +16,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core import clock
-from core.db.database import Database, act_as
+from core.db.database import Database
+from core.db.sessions import SystemSession, act_as
 from core.errors import Conflict, Forbidden, NotFound
 from core.identity.directory import claim
 from core.identity.letters import notice_job
@@ -63,7 +64,7 @@ async def link_to_session(database: Database, claims: IdClaims, session_id: UUID
         return person.id
 
 
-async def _link_by_address(system: AsyncSession, claims: IdClaims) -> UUID:
+async def _link_by_address(system: SystemSession, claims: IdClaims) -> UUID:
     email = claims.verified_email
     if email is None:
         raise _not_linked()
