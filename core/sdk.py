@@ -69,6 +69,7 @@ from core.text import (
     ShortText,
     Url,
 )
+from core.time_zones import TIME_ZONES
 from core.toggles.models import ModuleState
 
 __all__ = [
@@ -78,6 +79,7 @@ __all__ = [
     "NO_NUL_TITLE",
     "PII",
     "QUIET",
+    "TIME_ZONES",
     "Actor",
     "Answer",
     "Conflict",

@@ -3,7 +3,6 @@
 from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
-from zoneinfo import available_timezones
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -11,12 +10,15 @@ from core.identity.credential_schemas import ReplacementPassword
 from core.identity.schemas import NewPassword, OpaqueToken, Password, Slug
 from core.permissions import Role
 from core.text import Email, LongText, OptionalText, Phone, ShortText, Url
+from core.time_zones import TIME_ZONES
 
-ZONES = frozenset(available_timezones())
 type TimeZone = Annotated[
     str,
     Meta(
-        title="an IANA time zone", max_length=64, examples=["Europe/London"], extra_json_schema={"enum": sorted(ZONES)}
+        title="an IANA time zone",
+        max_length=64,
+        examples=["Europe/London"],
+        extra_json_schema={"enum": sorted(TIME_ZONES)},
     ),
 ]
 type Locale = Annotated[

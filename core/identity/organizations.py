@@ -19,7 +19,6 @@ from core.identity.links import LIFETIMES, Links, Purpose
 from core.identity.models import Membership, Organization, User
 from core.identity.one_time import issue_token, use_token
 from core.identity.organization_schemas import (
-    ZONES,
     DeletionOut,
     MyOrganization,
     OrganizationDetails,
@@ -35,6 +34,7 @@ from core.permissions import Role
 from core.principal import Principal
 from core.tasks.context import Ctx
 from core.tasks.holding import hold_jobs, release_jobs
+from core.time_zones import TIME_ZONES
 
 GRACE: timedelta = LIFETIMES[Purpose.RESTORE_ORGANIZATION]
 """How long a deleted organization can be brought back."""
@@ -86,7 +86,7 @@ def _checked(settings: OrganizationSettingsPatch | UnsetType) -> dict[str, Any]:
     if settings is UNSET:
         return {}
     sent = {name: value for name, value in msgspec.structs.asdict(settings).items() if value is not UNSET}
-    if sent.get("time_zone", "UTC") not in ZONES:
+    if sent.get("time_zone", "UTC") not in TIME_ZONES:
         message = "Expected an IANA time zone"
         raise Invalid(errors=[FieldError(field="settings.time_zone", code="choice", message=message)])
     return sent

@@ -11,9 +11,9 @@ import schemathesis
 from schemathesis.generation.meta import TestPhase
 
 from core.identity.breached import is_breached
-from core.identity.organization_schemas import ZONES
+from core.time_zones import TIME_ZONES
 
-OTHER_ZONES = ZONES - {"UTC", "Europe/London", "Asia/Kathmandu", "America/Argentina/Buenos_Aires"}
+OTHER_ZONES = TIME_ZONES - {"UTC", "Europe/London", "Asia/Kathmandu", "America/Argentina/Buenos_Aires"}
 OWN = ("custom", "columns", "options", "archived_options")
 """Where an organization's own fields stand."""
 SESSION_ENDING = ("logout", "end_session")

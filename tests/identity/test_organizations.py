@@ -42,8 +42,10 @@ async def test_the_settings_change_one_by_one(acme: Tenant) -> None:
     }
 
 
-async def test_a_time_zone_that_there_is_not_is_refused(acme: Tenant) -> None:
-    answer = await acme.client.patch(CURRENT, json={"settings": {"time_zone": "Mars/Olympus"}})
+@pytest.mark.parametrize("zone", ["Mars/Olympus", "localtime"])
+async def test_a_time_zone_that_there_is_not_is_refused(acme: Tenant, zone: str) -> None:
+    """`localtime` is a file that many machines have among their zones, each another one."""
+    answer = await acme.client.patch(CURRENT, json={"settings": {"time_zone": zone}})
 
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "settings.time_zone")
 

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from core.sdk import (
     DEFAULT_LIMIT,
+    TIME_ZONES,
     Ctx,
     FromPath,
     IfMatch,
@@ -27,7 +28,7 @@ from modules.networking.permissions import READ, WRITE
 from modules.networking.routes.contacts import AllowDuplicate
 from modules.networking.schemas import ContactOut
 from modules.networking.services import contacts
-from modules.networking.services.funnel import ZONES, funnel_of
+from modules.networking.services.funnel import funnel_of
 from modules.networking.stage_queries import STAGES, TIMELINE
 from modules.networking.stage_schemas import FunnelOut, StageMove, StageOut, TimelineEntry
 from modules.networking.views import contact_out
@@ -47,7 +48,7 @@ Zone = Annotated[
     QueryParameter(
         description="The IANA time zone whose midnights bound the days; without it, the organization's",
         max_length=64,
-        schema_extra={"enum": sorted(ZONES)},
+        schema_extra={"enum": sorted(TIME_ZONES)},
     ),
 ]
 Owner = Annotated[UUID | None, QueryParameter(description="Only contacts that this member owns")]

@@ -4,17 +4,16 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 import msgspec
 
-from core.sdk import Ctx, FieldError, Invalid, clock
+from core.sdk import TIME_ZONES, Ctx, FieldError, Invalid, clock
 from modules.networking.stage_queries import funnel
 from modules.networking.stage_schemas import FunnelOut, FunnelStage
 from modules.networking.values import ContactType
 from modules.networking.visibility import viewer_of
 
-ZONES = frozenset(available_timezones())
 EVER = datetime(1, 1, 1, tzinfo=UTC)
 YEARS = range(2, 9999)
 """At the edges of the calendar, a midnight may not exist in UTC."""
@@ -33,7 +32,7 @@ async def funnel_of(
 
     Raises `Invalid` for days in the wrong order, and for a zone that there is not.
     """
-    if zone is not None and zone not in ZONES:
+    if zone is not None and zone not in TIME_ZONES:
         message = "Expected an IANA time zone"
         raise Invalid(message, errors=[FieldError(field="zone", code="choice", message=message)])
     now, name = clock.now(), zone or (await ctx.organization_settings()).get("time_zone", "UTC")
