@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+import structlog
 from msgspec import Struct
 
 from tests.bench import background, standing
@@ -88,6 +89,7 @@ def main() -> None:
     given = parser.parse_args()
     if not PEERS_PYTHON.exists():
         parser.error("`make bench` makes the peers' environment first")
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("warning"))  # the table is what is printed
     options = Options(rounds=given.rounds, seconds=given.seconds, only=given.only)
 
     def keep(rows: list[Row]) -> None:

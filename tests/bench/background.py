@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import httpx
 
+from core.audit.sealing import Sealer
 from core.testing.processes import PLUGS, environment_of
 from core.testing.waiting import until
 from tests.bench.report import Goal, Row
@@ -68,7 +69,7 @@ def measure_import(site: Site) -> Row:
     """From the upload to the last row, against one INSERT of the parsed rows, and against an ORM that looks each
     row's duplicate up."""
     content = contacts_file()
-    asyncio.run(_forget_jobs(site))
+    asyncio.run(_settle(site))
     with site.serve("ours") as server, worker(site):
         asyncio.run(site.sign_in(server.port, 1))
         ours = asyncio.run(_import(site, server.port, content))
@@ -123,7 +124,7 @@ def _seconds_of(command: list[str], site: Site, peer: str) -> float:
 
 def measure_scores(site: Site) -> Row:
     """A tenant's contacts by the rules of the house, against one UPDATE that writes as many scores without a reason."""
-    asyncio.run(_forget_jobs(site))
+    asyncio.run(_settle(site))
     with site.serve("ours") as server, worker(site):
         asyncio.run(site.sign_in(server.port, 1))
         ours = asyncio.run(_recompute(site, server.port))
@@ -157,14 +158,18 @@ def measure_jobs(site: Site) -> Row:
     )  # fmt: skip
 
 
-async def _forget_jobs(site: Site) -> None:
-    """What was measured before has left thousands of them behind, and their dead rows."""
+async def _settle(site: Site) -> None:
+    """What was measured before has left work behind: jobs by the thousand, their dead rows, a trail that the next
+    worker would begin to seal, and pages to be written."""
     await site.query("DELETE FROM core.outbox")
     await site.query("VACUUM core.outbox")
+    async with site.runtime.open_database("bench") as database:
+        await Sealer(database, site.settings.wrapping_keys).seal()
+    await site.query("CHECKPOINT")
 
 
 async def _run_jobs(site: Site) -> float:
-    await _forget_jobs(site)
+    await _settle(site)
     await site.query(WAITING_JOBS, site.tenants[0].id, MANY_JOBS)
 
     async with site.connected() as connection:
