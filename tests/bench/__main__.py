@@ -5,6 +5,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -62,9 +63,9 @@ def measure(options: Options, keep: Callable[[list[Row]], None]) -> list[Row]:
     parts: list[tuple[str, Callable[[Site], Row]]] = [
         (standing.START, standing.measure_start),
         (standing.MEMORY, standing.measure_memory),
-        (background.IMPORT, background.measure_import),
-        (background.JOBS, background.measure_jobs),
-        (background.SCORES, background.measure_scores),
+        (background.IMPORT, partial(background.measure_import, rounds=options.rounds)),
+        (background.JOBS, partial(background.measure_jobs, rounds=options.rounds)),
+        (background.SCORES, partial(background.measure_scores, rounds=options.rounds)),
         (standing.GROWTH, standing.measure_growth),
     ]
     with open_site() as site:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 
@@ -15,7 +16,7 @@ from core.audit.sealing import Sealer
 from core.testing.processes import PLUGS, environment_of
 from core.testing.waiting import until
 from tests.bench.report import Goal, Row
-from tests.bench.site import HERE, PEERS_PYTHON, ROOT, Site
+from tests.bench.site import HERE, PEERS_PYTHON, ROOT, Server, Site
 
 IMPORT = "import 100,000 rows"
 JOBS = "outbox to actor"
@@ -31,6 +32,14 @@ INSERT INTO networking.contacts (organization_id, id, first_name, last_name, ema
 SELECT $1, uuidv7(), r.*, 'target', 'new_client', 'medium'
 FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[]) AS r
 """
+FORGET_IMPORTED = (
+    "SET session_replication_role = replica",
+    "DELETE FROM networking.contact_import_rows",
+    """DELETE FROM networking.contact_stages AS stage USING networking.contacts AS contact
+       WHERE contact.organization_id = stage.organization_id AND contact.id = stage.contact_id
+         AND contact.email LIKE 'import%'""",
+    "DELETE FROM networking.contacts WHERE email LIKE 'import%'",
+)
 WRITE_SCORES = """
 UPDATE networking.contacts SET lead_score = lead_score + 1 WHERE organization_id = $1 AND NOT is_deleted RETURNING id
 """
@@ -53,34 +62,47 @@ def contacts_file(rows: int = ROWS) -> bytes:
 
 
 @contextmanager
-def worker(site: Site) -> Iterator[None]:
-    log = (site.folder / "worker.log").open("ab")
+def worker(site: Site) -> Iterator[Path]:
+    """Its log."""
+    file = site.folder / "worker.log"
     env = environment_of(site.settings, python_path=[HERE / "distribution"])
-    process = subprocess.Popen([str(PLUGS), "worker"], env=env, cwd=ROOT, stdout=log, stderr=log)
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(40)
-        log.close()
+    with file.open("wb") as log:
+        process = subprocess.Popen([str(PLUGS), "worker"], env=env, cwd=ROOT, stdout=log, stderr=log)
+        try:
+            yield file
+        finally:
+            process.terminate()
+            process.wait(40)
 
 
-def measure_import(site: Site) -> Row:
+async def _make_ready(site: Site, server: Server, worker_log: Path) -> None:
+    await site.sign_in(server.port, 1)
+    await until(lambda: b"worker.started" in worker_log.read_bytes(), within=60)
+
+
+def measure_import(site: Site, *, rounds: int) -> Row:
     """From the upload to the last row, against one INSERT of the parsed rows, and against an ORM that looks each
     row's duplicate up."""
-    content = contacts_file()
-    asyncio.run(_settle(site))
-    with site.serve("ours") as server, worker(site):
-        asyncio.run(site.sign_in(server.port, 1))
-        ours = asyncio.run(_import(site, server.port, content))
-    floor = asyncio.run(_insert(site, content))
-    file = site.folder / "import.csv"
+    content, file = contacts_file(), site.folder / "import.csv"
     file.write_bytes(contacts_file(SEED_ROWS))
-    seed = _seconds_of([str(PEERS_PYTHON), "-m", "tests.bench.peers.seed_import", str(file)], site, "seed_stack")
-    goal = Goal(of_floor=0.3, times_seed_stack=10)
-    return Row(
-        work=IMPORT, unit="rows/s", goal=goal, ours=[ROWS / ours], floor=[ROWS / floor], seed_stack=[SEED_ROWS / seed]
-    )
+    row = Row(work=IMPORT, unit="rows/s", goal=Goal(of_floor=0.3, times_seed_stack=10), ours=[])
+    for _ in range(rounds):
+        asyncio.run(_settle(site))
+        with site.serve("ours") as server, worker(site) as log:
+            asyncio.run(_make_ready(site, server, log))
+            row.ours.append(ROWS / asyncio.run(_import(site, server.port, content)))
+        row.floor.append(ROWS / asyncio.run(_insert(site, content)))
+        seed = _seconds_of([str(PEERS_PYTHON), "-m", "tests.bench.peers.seed_import", str(file)], site, "seed_stack")
+        row.seed_stack.append(SEED_ROWS / seed)
+        asyncio.run(_forget_imported(site))
+    return row
+
+
+async def _forget_imported(site: Site) -> None:
+    """Past the triggers, so that the next round, and what is measured after the last, finds what this one found."""
+    async with site.connected() as connection:
+        for statement in (*FORGET_IMPORTED, "VACUUM"):
+            await connection.execute(statement, timeout=PATIENCE_SECONDS)
 
 
 async def _import(site: Site, port: int, content: bytes) -> float:
@@ -122,14 +144,18 @@ def _seconds_of(command: list[str], site: Site, peer: str) -> float:
     return float(done.stdout.split()[-1])
 
 
-def measure_scores(site: Site) -> Row:
+def measure_scores(site: Site, *, rounds: int) -> Row:
     """A tenant's contacts by the rules of the house, against one UPDATE that writes as many scores without a reason."""
-    asyncio.run(_settle(site))
-    with site.serve("ours") as server, worker(site):
-        asyncio.run(site.sign_in(server.port, 1))
-        ours = asyncio.run(_recompute(site, server.port))
-    count, floor = asyncio.run(_write_scores(site))
-    return Row(work=SCORES, unit="contacts/s", goal=Goal(), ours=[count / ours], floor=[count / floor])
+    row = Row(work=SCORES, unit="contacts/s", goal=Goal(), ours=[])
+    for _ in range(rounds):
+        asyncio.run(_settle(site))
+        with site.serve("ours") as server, worker(site) as log:
+            asyncio.run(_make_ready(site, server, log))
+            ours = asyncio.run(_recompute(site, server.port))
+        count, floor = asyncio.run(_write_scores(site))
+        row.ours.append(count / ours)
+        row.floor.append(count / floor)
+    return row
 
 
 async def _recompute(site: Site, port: int) -> float:
@@ -147,15 +173,16 @@ async def _write_scores(site: Site) -> tuple[int, float]:
     return len(rows), time.perf_counter() - started
 
 
-def measure_jobs(site: Site) -> Row:
+def measure_jobs(site: Site, *, rounds: int) -> Row:
     """Jobs that do nothing, from the first that is done to the last: all of them wait when the worker starts."""
-    ours = asyncio.run(_run_jobs(site))
-    floor = _seconds_of([sys.executable, "-m", "tests.bench.peers.bare_dramatiq", str(MANY_JOBS)], site, "floor")
-    seed = _seconds_of([str(PEERS_PYTHON), "-m", "tests.bench.peers.seed_jobs", str(MANY_JOBS)], site, "seed_stack")
-    return Row(
-        work=JOBS, unit="jobs/s", goal=Goal(of_floor=0.5, times_seed_stack=1),
-        ours=[MANY_JOBS / ours], floor=[MANY_JOBS / floor], seed_stack=[MANY_JOBS / seed],
-    )  # fmt: skip
+    bare = [sys.executable, "-m", "tests.bench.peers.bare_dramatiq", str(MANY_JOBS)]
+    celery = [str(PEERS_PYTHON), "-m", "tests.bench.peers.seed_jobs", str(MANY_JOBS)]
+    row = Row(work=JOBS, unit="jobs/s", goal=Goal(of_floor=0.5, times_seed_stack=1), ours=[])
+    for _ in range(rounds):
+        row.ours.append(MANY_JOBS / asyncio.run(_run_jobs(site)))
+        row.floor.append(MANY_JOBS / _seconds_of(bare, site, "floor"))
+        row.seed_stack.append(MANY_JOBS / _seconds_of(celery, site, "seed_stack"))
+    return row
 
 
 async def _settle(site: Site) -> None:
