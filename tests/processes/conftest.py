@@ -76,6 +76,15 @@ class Site:
         await until(lambda: not self.redis.running, within=5)
         (self.redis.directory / "appendonly.aof").unlink()
 
+    async def restart_postgres(self, how: signal.Signals, *, away: float = 0.0) -> None:
+        """SIGINT is PostgreSQL's fast shutdown, SIGKILL a crash. It is `away` for so many seconds."""
+        pid = self.postgres.pid
+        assert pid is not None
+        os.kill(pid, how)
+        await until(lambda: not self.postgres.running, within=10)
+        await asyncio.sleep(away)
+        await asyncio.to_thread(self.postgres.start)
+
     async def effects(self, organization_id: UUID) -> list[int]:
         """The numbers that the ledger's jobs entered, in order."""
         async with self.database.system() as system:

@@ -132,5 +132,25 @@ async def test_an_import_whose_worker_is_killed_ends_as_if_nothing_had_happened(
         assert await is_all_there_once(acme, location)
 
 
+async def test_an_import_during_which_postgresql_crashes_ends_as_if_nothing_had_happened(fragile_site: Site) -> None:
+    """Its batches don't wait for the disk, so the crash may take some back: they are done again."""
+    site = fragile_site
+    await site.deployment.start_both()
+    acme = await site.new_member()
+    location = await upload(acme)
+    await until(lambda: half_done(site, acme, location), within=10, every=0.01)
+
+    await site.restart_postgres(signal.SIGKILL)
+
+    await until(lambda: is_done_by_now(acme, location), within=2 * DONE_WITHIN_SECONDS, every=0.1)
+    assert await is_all_there_once(acme, location)
+
+
 async def is_done(member: Member, location: str) -> bool:
     return (await state_of(member, location))["state"] == "done"
+
+
+async def is_done_by_now(member: Member, location: str) -> bool:
+    """Right after the crash, whoever asks is told to come back."""
+    answer = await member.client.get(location)
+    return answer.status_code == 200 and answer.json()["state"] == "done"

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import signal
 from collections import Counter
 
@@ -30,16 +29,6 @@ MARGIN_SECONDS = 0.5
 DONE_WITHIN_SECONDS = 30.0
 
 
-async def restart(site: Site, how: signal.Signals) -> None:
-    """SIGINT is PostgreSQL's fast shutdown, SIGKILL a crash."""
-    pid = site.postgres.pid
-    assert pid is not None
-    os.kill(pid, how)
-    await until(lambda: not site.postgres.running, within=10)
-    await asyncio.sleep(AWAY_SECONDS)
-    await asyncio.to_thread(site.postgres.start)
-
-
 async def test_a_restart_and_a_crash_under_load_cost_a_503_and_nothing_more(fragile_site: Site) -> None:
     site, loop = fragile_site, asyncio.get_running_loop()
     api, _ = await site.deployment.start_both()
@@ -50,7 +39,7 @@ async def test_a_restart_and_a_crash_under_load_cost_a_503_and_nothing_more(frag
         for how in (signal.SIGINT, signal.SIGKILL):
             await asyncio.sleep(CALM_SECONDS)
             ended = loop.time()
-            await restart(site, how)
+            await site.restart_postgres(how, away=AWAY_SECONDS)
             away.append((ended, loop.time()))
             await asyncio.sleep(WELL_AGAIN_WITHIN_SECONDS)
         over = loop.time()
