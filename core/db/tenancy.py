@@ -131,7 +131,7 @@ class TenantConnection(_Connection):
         self._context_sql = "" if context is None else context.as_sql() + first
 
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109 # asyncpg's own signature
-        if not self._context_sql or args or not query.startswith("BEGIN"):
+        if args or not query.startswith("BEGIN"):
             return await super().execute(query, *args, timeout=timeout)
         try:
             return await super().execute(f"{query.rstrip(';')};{self._context_sql}", timeout=timeout)

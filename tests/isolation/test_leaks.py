@@ -4,6 +4,8 @@ Every lane here has one connection, or two where many tasks fight for them, so t
 """
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -16,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.db.database import Database, connect, open_database
 from core.db.reads import Read
 from core.db.tenancy import APP_ROLE, CURRENT_ORGANIZATION, TenantConnection, TenantContext
+from core.identity.models import Organization
 from core.ids import new_id
 from core.runtime import Runtime
 from core.tasks.models import DomainEvent
@@ -280,3 +283,33 @@ async def hammer(database: Database, tenant: Tenant) -> None:
 async def count_of(database: Database, tenant: Tenant) -> int:
     async with database.session(context_of(tenant)) as session:
         return await session.scalar(select(func.count()).select_from(DomainEvent)) or 0
+
+
+async def test_a_system_transaction_that_is_cancelled_as_it_begins_leaves_its_connection_to_nobody(
+    single: Database, acme: Tenant
+) -> None:
+    """Nobody acts here, so nothing rides on BEGIN. The next borrower would take that transaction for its own, and
+    nobody would commit it."""
+
+    async def found(slug: str) -> None:
+        async with single.system() as system:
+            await system.insert(Organization, name="Umbrella", slug=slug)
+
+    async with single.system() as system:
+        backend = (await system.scalars(select(func.pg_backend_pid()))).one()
+    slug = f"t-{new_id().hex}"
+    os.kill(backend, signal.SIGSTOP)
+    try:
+        task = asyncio.create_task(found("never"))
+        await asyncio.sleep(0.1)
+        task.cancel()
+    finally:
+        os.kill(backend, signal.SIGCONT)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    await found(slug)
+
+    async with acme.database.system() as elsewhere:
+        known = await elsewhere.scalars(select(Organization.slug).where(Organization.slug.in_(["never", slug])))
+        assert known.all() == [slug]
