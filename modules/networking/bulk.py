@@ -39,7 +39,7 @@ def bulk_insert(model: type[TenantModel], names: Sequence[str]) -> Insert:
 async def write_rows(
     ctx: Ctx, statement: Any, rows: Sequence[Mapping[str, Any]], *, common: Mapping[str, Any], **parameters: Any
 ) -> None:
-    """`common` is what the rows have in common; each says what it has of its own."""
+    """Run a statement over `BulkRows`. `common` is what all rows have; each says what it has of its own."""
     if rows:
         given = {ROWS: msgspec.json.encode(rows).decode(), COMMON: msgspec.json.encode(common).decode()}
         await ctx.db.execute(statement, given | parameters)

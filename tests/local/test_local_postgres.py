@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from embedded import eventually, kill, sql
+from watching import eventually, kill, sql
 
 from core.local import premises
 from core.local.postgres import LocalPostgres

@@ -4,7 +4,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from embedded import client, kill
+from watching import client, kill
 
 from core.local.redis import LocalRedis, find_redis
 from core.local.server import ServerError

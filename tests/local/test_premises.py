@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from embedded import sql
+from watching import sql
 
 from core.local import premises
 from core.local.postgres import LocalPostgres

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from embedded import is_gone, sql
+from watching import is_gone, sql
 
 from core.local.postgres import LocalPostgres
 from core.local.redis import LocalRedis

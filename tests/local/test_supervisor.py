@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
-import psutil
 import pytest
+from watching import eventually, is_gone
 
 from core.local import supervisor
 from core.local.server import ServerError
@@ -61,15 +61,6 @@ def two_services(run: str = "sys.exit(Supervisor(say).run(services))") -> str:
     return f"services = [shell(name, STAYS, env={{'NAME': name}}) for name in ('web', 'worker')]\n{run}"
 
 
-def eventually(holds: Callable[[], bool], within: float = 15.0) -> bool:
-    deadline = time.monotonic() + within
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
-
-
 def pids(path: Path) -> list[int]:
     return [int(line) for line in path.read_text().split()] if path.exists() else []
 
@@ -78,13 +69,6 @@ def pid_in(path: Path, *, number: int = 1) -> int:
     """The `number`th pid that was noted in the file, waited for."""
     assert eventually(lambda: len(pids(path)) >= number), f"{path.name} has {pids(path)}"
     return pids(path)[number - 1]
-
-
-def is_gone(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

@@ -52,9 +52,14 @@ NAMES = {ImportField.FIRST_NAME, ImportField.FULL_NAME}
 STORED = (Contact.id, Contact.version, *(getattr(Contact, name) for name in (*writing.TAKEN, *writing.STAMPS)))
 
 
+type Place = tuple[int, int]
+"""A byte and a line of the file."""
+type RowsRead = tuple[list[Row], Place]
+
+
 class Batch(NamedTuple):
     rows: list[Row]
-    place: tuple[int, int]
+    place: Place
     """Where to go on behind them."""
     read_on: Callable[[], object]
     """Have the batch after it read: best while PostgreSQL is at work, as Python does one thing at a time."""
@@ -123,12 +128,12 @@ async def _take_all(ctx: Ctx, job: ContactImport, viewer: Viewer) -> None:
 async def batches(ctx: Ctx, job: ContactImport, reader: RowReader) -> AsyncGenerator[Batch]:
     """Rows as they are read, off the event loop: each batch when it is asked for, or told to be read before."""
     records = _records(job)
-    ahead: asyncio.Task[tuple[list[Row], tuple[int, int]]] | None = None
+    ahead: asyncio.Task[RowsRead] | None = None
 
-    def read() -> tuple[list[Row], tuple[int, int]]:
+    def read() -> RowsRead:
         return [reader.read(record) for record in records.take(BATCH_ROWS)], records.place
 
-    def read_on() -> asyncio.Task[tuple[list[Row], tuple[int, int]]]:
+    def read_on() -> asyncio.Task[RowsRead]:
         nonlocal ahead
         ahead = ahead or asyncio.create_task(asyncio.to_thread(read))
         return ahead

@@ -1,4 +1,4 @@
-"""What tests of the embedded servers ask of them, and do to them."""
+"""What tests of local processes ask of them, and do to them."""
 
 import os
 import signal
