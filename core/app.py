@@ -76,10 +76,13 @@ def _around(litestar: Litestar, settings: Settings, metrics: Metrics) -> ASGIApp
     """What every request goes through, matched or not, from the inside out."""
     app: ASGIApp = HeadAsGet(litestar)  # type: ignore[arg-type]
     app = HeaderLimit(app, most_bytes=settings.header_limit)
-    app = CrossOrigin(app, origins=settings.allowed_origins, credentials=settings.cors_credentials)
+    if settings.allowed_origins:
+        app = CrossOrigin(app, origins=settings.allowed_origins, credentials=settings.cors_credentials)
     app = SecurityHeaders(app, strict_transport_seconds=settings.strict_transport_seconds)
     app = Access(app, metrics=metrics)
-    return ClientAddresses(app, proxies=settings.proxy_networks, header=settings.forwarded_header)
+    if settings.proxy_networks:
+        app = ClientAddresses(app, proxies=settings.proxy_networks, header=settings.forwarded_header)
+    return app
 
 
 def create_app(runtime: Runtime | None = None) -> Application:
@@ -125,9 +128,9 @@ def create_app(runtime: Runtime | None = None) -> Application:
 
 async def _before_request(request: Request[Any, Any, Any]) -> Response[Any] | None:
     refuse_unknown_parameters(request)
-    await prepare_body(request)
-    if request.method not in MUTATING:
+    if request.scope["method"] not in MUTATING:
         return answer_options(request)
+    await prepare_body(request)
     services: Services = request.app.state.services
     return await services.idempotency_keys.claim(request, request.scope["state"].get(CTX))
 

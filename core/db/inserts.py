@@ -33,8 +33,6 @@ class Insert(Statement):
     """INSERT of one row of a model. What PostgreSQL fills in itself (a sequence, what is computed, a default that the
     model doesn't know) is left to it."""
 
-    __slots__ = ("_fields",)
-
     def __init__(self, model: type[Base]) -> None:
         mapper = cast("Mapper[Any]", inspect(model))
         columns = {prop.key: _column(prop) for prop in mapper.column_attrs if _is_ours(_column(prop))}

@@ -34,8 +34,6 @@ def mine(model: type[TenantRow]) -> ColumnElement[bool]:
 class Read(Statement):
     """A SELECT of a tenant's rows."""
 
-    __slots__ = ()
-
     def __init__(self, statement: Select[*tuple[Any, ...]]) -> None:
         super().__init__(statement)
 
@@ -53,8 +51,6 @@ class Together(Read):
         KNOWN = Together(required=REQUIRED_FIELDS, matches=FIND)
         [known] = await ctx.db.rows(KNOWN, …)       # json.decode(known["matches"], type=list[Match])
     """
-
-    __slots__ = ()
 
     def __init__(self, **reads: Read) -> None:
         super().__init__(select(*(_as_json(name, read) for name, read in reads.items())))

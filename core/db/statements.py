@@ -5,6 +5,7 @@ so that importing a module costs nothing.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, cast
 from uuid import UUID
 
@@ -30,23 +31,18 @@ class Compiled(Struct, frozen=True):
 class Statement:
     """The SQL, and the order of its parameters. Values are bound each time, as the driver takes them: JSON as text."""
 
-    __slots__ = ("_compiled", "statement")
-
     def __init__(self, statement: Executable) -> None:
         self.statement = statement
-        self._compiled: Compiled | None = None
 
     def _compile(self) -> Compiled:
         made = cast("SQLCompiler", cast("ClauseElement", self.statement).compile(dialect=DIALECT))
         return Compiled(str(made), made.positiontup or (), made.params)
 
-    @property
+    @cached_property
     def compiled(self) -> Compiled:
-        if self._compiled is None:
-            self._compiled = self._compile()
-        return self._compiled
+        return self._compile()
 
-    @property
+    @cached_property
     def sql(self) -> str:
         return self.compiled.sql
 

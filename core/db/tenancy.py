@@ -7,9 +7,8 @@ Three roles, all without login; a login is made a member and each connection tak
 - `plugs_system` has policies of its own and is used in a few named places (sign-in look-up, relay, worker's claim).
 """
 
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Sequence
+from contextvars import ContextVar, Token
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -63,18 +62,27 @@ _ACTING: ContextVar[Acting] = ContextVar("acting", default=_NOBODY)
 request or the job through every call, so that no caller can forget to hand it on."""
 
 
-@contextmanager
-def acting(who: Acting) -> Generator[None]:
-    """Until the end of the block, what the system role does is done by `who`."""
-    token = _ACTING.set(who.without_tenant() if isinstance(who, TenantContext) else who)
-    try:
-        yield
-    finally:
-        _ACTING.reset(token)
+class acting:  # noqa: N801 # read as a verb, like those of contextlib
+    """Until the end of the `with` block, what the system role does is done by `who`."""
+
+    __slots__ = ("_before", "_who")
+
+    _before: Token[Acting]
+
+    def __init__(self, who: Acting) -> None:
+        self._who = who
+
+    def __enter__(self) -> None:
+        self._before = _ACTING.set(self._who)
+
+    def __exit__(self, *_: object) -> None:
+        _ACTING.reset(self._before)
 
 
 def who_acts() -> Acting:
-    return _ACTING.get()
+    """No tenant is part of it: the system role has none."""
+    who = _ACTING.get()
+    return who.without_tenant() if isinstance(who, TenantContext) else who
 
 
 def _literal(text: str) -> str:

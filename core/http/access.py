@@ -1,13 +1,14 @@
 """From a request to its `Ctx`: whoever asks, for which organization, in one transaction that ends before the answer."""
 
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, cast
+from typing import Any
 
 import structlog
 from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.di import NamedDependency
 from litestar.handlers import BaseRouteHandler
+from litestar.params import SkipValidation
 from litestar.types import ASGIApp, HTTPScope, Receive, Send
 from msgspec import Struct
 
@@ -15,6 +16,7 @@ from core.db.database import Database
 from core.db.pages import CursorSigner
 from core.db.tenancy import Acting, acting
 from core.errors import Forbidden, NotFound, Unauthenticated
+from core.http.addresses import address_of
 from core.http.authentication import Authenticator
 from core.http.committing import CommittingSend
 from core.http.idempotency import IdempotencyKeys
@@ -59,12 +61,10 @@ class RequestContexts(Layer):
         self._cursors = cursors
 
     async def handle(self, scope: HTTPScope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        client = scope.get("client")
-        correlation_id = str(scope["state"].get("correlation_id", ""))
-        stranger = Acting(address=client[0] if client else None, correlation_id=correlation_id)
+        address, correlation_id = address_of(scope), scope["state"]["correlation_id"]
         principal: Principal | None = scope["user"]
         if principal is None:
-            with acting(stranger):
+            with acting(Acting(address=address, correlation_id=correlation_id)):
                 await next_app(scope, receive, send)
             return
         services: Services = scope["litestar_app"].state.services
@@ -77,7 +77,7 @@ class RequestContexts(Layer):
             cursors=self._cursors,
             modules=modules,
             correlation_id=correlation_id,
-            address=stranger.address,
+            address=address,
             may_lag=scope["method"] in SAFE,
         )
         scope["state"][CTX] = ctx
@@ -97,16 +97,16 @@ def _check_gate(module: str | None, modules: TenantModules) -> None:
         raise NotFound(f"The module {module} is not enabled", code="module-not-enabled")
 
 
-InjectedCtx = NamedDependency[Ctx]
+InjectedCtx = SkipValidation[NamedDependency[Ctx]]
 """What a handler's `ctx: Ctx` is; elsewhere it is a plain `Ctx`."""
 
 
 def provide_ctx(request: Request[Any, Any, Any]) -> Ctx:
     """The one dependency of a handler. Raises `Unauthenticated` where nobody is signed in."""
-    ctx = request.scope["state"].get(CTX)
+    ctx: Ctx | None = request.scope["state"].get(CTX)
     if ctx is None:
         raise Unauthenticated
-    return cast("Ctx", ctx)
+    return ctx
 
 
 def requires(permission: Permission, *, team: str | None = None) -> RouteGuard:
@@ -146,7 +146,7 @@ def operates(permission: Permission) -> RouteGuard:
 
 
 def _principal_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Principal:
-    ctx = connection.scope["state"].get(CTX)
+    ctx: Ctx | None = connection.scope["state"].get(CTX)
     if ctx is None:
         raise Unauthenticated
-    return cast("Ctx", ctx).principal
+    return ctx.principal

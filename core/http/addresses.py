@@ -29,7 +29,7 @@ class ClientAddresses:
         self._header = header.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._proxies and scope["type"] != "lifespan":  # pyright: ignore[reportUnnecessaryComparison]
+        if scope["type"] != "lifespan":  # pyright: ignore[reportUnnecessaryComparison]
             found = client_address(scope, proxies=self._proxies, header=self._header)
             client = scope["client"]
             scope["client"] = None if found is None else (found, client[1] if client else 0)

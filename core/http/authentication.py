@@ -6,7 +6,7 @@ from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from core.http.layers import Layer
 from core.http.problems import answer_for
-from core.http.rate_limits import RateLimits, is_limited
+from core.http.rate_limits import Counted, RateLimits, class_of
 from core.principal import Principal
 
 KNOWS_CALLER = "knows_caller"
@@ -33,22 +33,24 @@ class Authentication(Layer):
             return
         await next_app(scope, receive, send)
 
-    async def _admitted(self, scope: Scope) -> Principal | None:
+    async def _admitted(self, scope: HTTPScope) -> Principal | None:
         bearer, options = _bearer(scope), scope["route_handler"].opt
         is_asked = bearer is not None and (not options.get("public") or options.get(KNOWS_CALLER))
-        if not is_asked and not is_limited(scope):
+        route_class = class_of(scope["route_handler"], scope["method"])
+        if not is_asked and route_class is None:
             return None
         services = scope["litestar_app"].state.services
         authenticator: Authenticator = services.authenticator
         limits: RateLimits = services.rate_limits
-        limits.refuse_flood(scope)
+        counted: Counted = [] if route_class is None else limits.refuse_flood(scope, route_class)
         principal: Principal | None = None
         try:
             if bearer is not None and is_asked:
                 even_suspended = bool(options.get(WHILE_SUSPENDED) or options.get("public"))
                 principal = await authenticator.authenticate(bearer, even_suspended=even_suspended)
         finally:
-            await limits.admit(scope, principal)
+            if route_class is not None:
+                await limits.admit(scope, route_class, counted, principal)
         return principal
 
 

@@ -24,7 +24,7 @@ class CrossOrigin:
     """Plain ASGI around the application."""
 
     def __init__(self, app: ASGIApp, *, origins: AbstractSet[str], credentials: bool) -> None:
-        """`origins` are exact, or `*` alone, which is never given credentials."""
+        """`origins` are exact, or `*` alone, which is never given credentials. There is at least one."""
         if credentials and "*" in origins:
             raise ValueError("every origin with credentials would be no protection at all")
         self._app = app
@@ -32,7 +32,7 @@ class CrossOrigin:
         self._credentials = credentials
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self._origins or scope["type"] != "http":
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])

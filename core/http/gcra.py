@@ -13,6 +13,7 @@ exact, since an arrival time never moves back.
 import asyncio
 import time
 from collections.abc import Sequence
+from functools import cached_property
 from importlib.resources import files
 from math import ceil
 
@@ -40,7 +41,7 @@ type Quotas = Sequence[tuple[str, "Quota"]]
 """Each with the key that it is counted under."""
 
 
-class Quota(Struct, frozen=True, kw_only=True):
+class Quota(Struct, frozen=True, kw_only=True, dict=True):
     """So many requests in so many seconds. All of them may come at once, then one for each that time gives back."""
 
     name: str
@@ -51,10 +52,15 @@ class Quota(Struct, frozen=True, kw_only=True):
     def interval(self) -> float:
         return self.seconds * MICROSECONDS / self.limit
 
-    @property
+    @cached_property
     def every(self) -> float:
         """The interval in seconds."""
         return self.seconds / self.limit
+
+    @cached_property
+    def policy(self) -> str:
+        """As the header `RateLimit-Policy` has it."""
+        return f'"{self.name}";q={self.limit};w={self.seconds}'
 
 
 class Standing(Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ class HeaderLimit:
         self._most_bytes = most_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and sum(len(n) + len(v) for n, v in scope["headers"]) > self._most_bytes:
+        if scope["type"] == "http" and sum([len(n) + len(v) for n, v in scope["headers"]]) > self._most_bytes:
             refusal = HTTPException("The headers are too large", status_code=431)
             await answer_for(refusal, scope).send(send)
             return

@@ -61,6 +61,6 @@ def note_allowed_methods(app: Litestar) -> None:
 
 def answer_options(request: Request[Any, Any, Any]) -> Response[None] | None:
     """A `before_request` hook."""
-    if request.method != "OPTIONS" or (allowed := request.route_handler.opt.get(ALLOWED)) is None:
+    if request.scope["method"] != "OPTIONS" or (allowed := request.route_handler.opt.get(ALLOWED)) is None:
         return None
     return Response(None, status_code=204, headers={"Allow": allowed})

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Awaitable, Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from litestar.handlers import BaseRouteHandler
@@ -30,6 +30,8 @@ KEYS_KEPT = 4096
 
 type Quotas = Mapping[str, Quota]
 """By what is counted: `subject`, `organization`, `address`."""
+type Counted = list[tuple[str, Quota]]
+"""Quotas with the keys that a request counts under."""
 
 
 class RouteClass(StrEnum):
@@ -53,14 +55,6 @@ def class_of(handler: BaseRouteHandler, method: str) -> RouteClass | None:
     return RouteClass.SIGN_IN if handler.opt.get("public") else RouteClass.WRITE
 
 
-def _class_in(scope: Scope) -> RouteClass | None:
-    return class_of(scope["route_handler"], cast("HTTPScope", scope)["method"])
-
-
-def is_limited(scope: Scope) -> bool:
-    return _class_in(scope) is not None
-
-
 def parse_quotas(route_class: str, rate: str) -> dict[str, Quota]:
     """`subject=600/60 organization=6000/60` as quotas with names of their own; none for `off`."""
     quotas: dict[str, Quota] = {}
@@ -81,37 +75,34 @@ class RateLimits:
         self._address_key = lru_cache(maxsize=KEYS_KEPT)(self._make_address_key)
         self._principal_keys = lru_cache(maxsize=KEYS_KEPT)(self._make_principal_keys)
 
-    def refuse_flood(self, scope: Scope) -> None:
-        """Before anything is looked up: turn away an address of which it is known that it has to wait."""
-        if (route_class := _class_in(scope)) is None:
-            return
-        if (refused := self._limiter.refusal(self._of_address(scope, route_class))) is not None:
+    def refuse_flood(self, scope: Scope, route_class: RouteClass) -> Counted:
+        """Before anything is looked up: turn away an address of which it is known that it has to wait. What the
+        request counts against for its address is handed back, for `admit`."""
+        counted = self._of_address(scope, route_class)
+        if counted and (refused := self._limiter.refusal(counted)) is not None:
             self._weigh(scope, [refused])
+        return counted
 
-    async def admit(self, scope: Scope, principal: Principal | None) -> None:
+    async def admit(self, scope: Scope, route_class: RouteClass, counted: Counted, principal: Principal | None) -> None:
         """Count the request. Raises `TooManyRequests`; what it found is told in the answer's headers."""
-        if (route_class := _class_in(scope)) is None:
-            return
-        quotas = self._of_address(scope, route_class)
         if principal is not None:
-            quotas += self._of_principal(principal, route_class)
-        if quotas:
-            self._weigh(scope, await self._limiter.take(quotas))
+            counted = counted + self._of_principal(principal, route_class)
+        if counted:
+            self._weigh(scope, await self._limiter.take(counted))
 
     def _weigh(self, scope: Scope, standings: Sequence[Standing]) -> None:
         if not standings:
             return
         scope["state"][RATE] = standings
-        worst = tightest(standings)
-        if worst.wait:
-            raise TooManyRequests(code="rate-limited", retry_after=retry_after(worst))
+        if refused := [standing for standing in standings if standing.wait]:
+            raise TooManyRequests(code="rate-limited", retry_after=retry_after(tightest(refused)))
 
-    def _of_address(self, scope: Scope, route_class: RouteClass) -> list[tuple[str, Quota]]:
+    def _of_address(self, scope: Scope, route_class: RouteClass) -> Counted:
         if (quota := self._quotas[route_class].get("address")) is None:
             return []
         return [(self._address_key(route_class, address_of(scope)), quota)]
 
-    def _of_principal(self, principal: Principal, route_class: RouteClass) -> list[tuple[str, Quota]]:
+    def _of_principal(self, principal: Principal, route_class: RouteClass) -> Counted:
         quotas = self._quotas[route_class]
         subject = (principal.kind, principal.api_key_id or principal.user_id)
         keys = self._principal_keys(route_class, principal.organization_id, subject)
@@ -142,7 +133,7 @@ class RateLimitHeaders(Layer):
 
 def _headers(standings: Sequence[Standing]) -> list[tuple[bytes, bytes]]:
     """Every policy, and the standing with the one that ends first."""
-    policies = ", ".join(f'"{s.quota.name}";q={s.quota.limit};w={s.quota.seconds}' for s in standings)
+    policies = ", ".join([standing.quota.policy for standing in standings])
     worst = tightest(standings)
     standing = f'"{worst.quota.name}";r={worst.remaining};t={max(0, round(worst.reset))}'
     return [(b"ratelimit-policy", policies.encode()), (b"ratelimit", standing.encode())]

@@ -14,7 +14,6 @@ from core.http.conditions import etag_of, is_known
 JSON = "application/json"
 NOT_MODIFIED = 304
 SHOWN = 200
-ADDED = ("headers", "cookies", "background")
 
 Limit = Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="Rows on a page")]
 PageCursor = Annotated[
@@ -32,9 +31,27 @@ IfMatch = Annotated[str | None, HeaderParameter(name="If-Match", max_length=200,
 class WholeJson[T](Response[T]):
     """An answer that is JSON already, and so needs none of what Litestar does to make bytes of one."""
 
+    def __init__(self, body: bytes, *, headers: dict[str, str] | None = None, status_code: int | None = None) -> None:
+        """What Litestar's own comes to where nothing has to be brought into shape."""
+        self.content = cast("T", body)
+        self.headers = headers or {}
+        self.status_code = status_code
+        self.media_type = JSON
+        self.encoding = "utf-8"
+        self.cookies = []
+        self.background = None
+        self.response_type_encoders = {}
+
     def to_asgi_response(self, app: Any, request: Request[Any, Any, Any], **others: Any) -> ASGIResponse:
-        """Where the handler adds more than a status (`others`), Litestar joins the two."""
-        if self.cookies or self.background or any(others.get(name) for name in ADDED):
+        """Where somebody adds more than headers of text and a status, Litestar joins the two (`others` are the
+        handler's)."""
+        if (
+            self.cookies
+            or self.background
+            or others.get("headers")
+            or others.get("cookies")
+            or others.get("background")
+        ):
             return super().to_asgi_response(app, request, **others)
         body = cast("bytes", self.content)
         headers = {"content-type": JSON, "content-length": len(body)}
@@ -53,8 +70,9 @@ class Tagged[T](WholeJson[T]):
     """One row with its ETag. A GET whose client has it already is answered 304, without it."""
 
     def to_asgi_response(self, app: Any, request: Request[Any, Any, Any], **others: Any) -> ASGIResponse:
-        known = request.headers.getall("if-none-match", []) if request.method == "GET" else []
-        if known and self.status_code == SHOWN and is_known(known, self.headers["ETag"]):
+        known = [value.decode("latin-1") for name, value in request.scope["headers"] if name == b"if-none-match"]
+        is_read = request.scope["method"] == "GET" and self.status_code == SHOWN
+        if known and is_read and is_known(known, self.headers["ETag"]):
             same = Response(None, status_code=NOT_MODIFIED, headers=self.headers, cookies=self.cookies)
             return same.to_asgi_response(app, request, **others)
         return super().to_asgi_response(app, request, **others)
@@ -62,11 +80,10 @@ class Tagged[T](WholeJson[T]):
 
 def json_bytes(body: bytes) -> Response[Any]:
     """An answer that PostgreSQL or msgspec has already put into JSON."""
-    return WholeJson(cast("Any", body), media_type=JSON)
+    return WholeJson(body)
 
 
 def tagged[T](body: T, *, version: int, status_code: int = SHOWN) -> Tagged[T]:
     """One row, with the ETag of its version and of all that is shown."""
     shown = encode_json(body)
-    headers = {"ETag": etag_of(version, shown)}
-    return Tagged(cast("T", shown), status_code=status_code, headers=headers, media_type=JSON)
+    return Tagged(shown, status_code=status_code, headers={"ETag": etag_of(version, shown)})

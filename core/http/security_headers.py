@@ -6,6 +6,7 @@ from typing import Any
 
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+POLICY = b"content-security-policy"
 API_POLICY = b"default-src 'none'; frame-ancestors 'none'"
 DOWNLOAD_POLICY = API_POLICY + b"; sandbox"
 DEFAULTS = {
@@ -24,10 +25,12 @@ class SecurityHeaders:
     def __init__(self, app: ASGIApp, *, strict_transport_seconds: int) -> None:
         """`strict_transport_seconds` is how long browsers shall insist on https; 0 for not at all."""
         self._app = app
-        self._defaults = dict(DEFAULTS)
+        defaults = dict(DEFAULTS)
         if strict_transport_seconds:
             value = f"max-age={strict_transport_seconds}; includeSubDomains"
-            self._defaults[b"strict-transport-security"] = value.encode()
+            defaults[b"strict-transport-security"] = value.encode()
+        self._usual = [*defaults.items(), (POLICY, API_POLICY)]
+        self._downloads = [*defaults.items(), (POLICY, DOWNLOAD_POLICY)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -44,6 +47,5 @@ class SecurityHeaders:
     def _complete(self, headers: Any) -> list[tuple[bytes, bytes]]:
         given = {name.lower(): value for name, value in headers}
         is_download = given.get(b"content-disposition", b"").lower().startswith(b"attachment")
-        policy = {b"content-security-policy": DOWNLOAD_POLICY if is_download else API_POLICY}
-        missing = ((name, value) for name, value in (self._defaults | policy).items() if name not in given)
-        return [*headers, *missing]
+        wanted = self._downloads if is_download else self._usual
+        return [*headers, *[(name, value) for name, value in wanted if name not in given]]

@@ -110,10 +110,13 @@ _ENTER = Statement(
 
 @cache
 def _holder(*, needs_second_factor: bool) -> Statement:
-    """What the holder of an access token may do as of now; no row once it counts no more."""
+    """Who the holder of an access token is and what they may do as of now; no row once it counts no more."""
     organization_id, user_id = bindparam("organization_id", type_=Uuid()), bindparam("user_id", type_=Uuid())
     return Statement(
         select(
+            Membership.organization_id,
+            Membership.user_id,
+            Session.id.label("session_id"),
             Membership.role,
             cast(grants_of_member(), Text).label("grants"),
             teams_of_member().label("teams"),
@@ -336,9 +339,9 @@ class Identity:
         held = weigh(holder["role"], json.decode(holder["grants"]), self._permissions)
         return Principal(
             kind=PrincipalKind.USER,
-            organization_id=claims.organization_id,
-            user_id=claims.user_id,
-            session_id=claims.session_id,
+            organization_id=holder["organization_id"],
+            user_id=holder["user_id"],
+            session_id=holder["session_id"],
             role=held.role,
             permissions=held.permissions,
             team_permissions=held.team_permissions,

@@ -4,7 +4,6 @@ It is plain ASGI around the whole application, since middleware inside Litestar 
 """
 
 import time
-from typing import cast
 
 import structlog
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,6 +13,7 @@ from core.observe.metrics import Metrics
 
 log = structlog.get_logger("access")
 
+NAME = HEADER.encode()
 SLOW_SECONDS = 1.0
 UNMATCHED = "(unmatched)"
 QUIET_PREFIXES = ("/health", "/metrics")
@@ -28,8 +28,8 @@ class Access:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        sent = next((value for name, value in scope["headers"] if name == HEADER.encode()), b"")
-        correlation_id = correlation_id_from(sent.decode("latin-1"))
+        sent = [value for name, value in scope["headers"] if name == NAME]
+        correlation_id = correlation_id_from(sent[0].decode("latin-1") if sent else None)
         scope.setdefault("state", {})["correlation_id"] = correlation_id
         status = 0
 
@@ -37,7 +37,7 @@ class Access:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (HEADER.encode(), correlation_id.encode())]
+                message["headers"] = [*message.get("headers", ()), (NAME, correlation_id.encode())]
             await send(message)
 
         structlog.contextvars.clear_contextvars()
@@ -63,5 +63,5 @@ class Access:
 
 def _path(scope: Scope, route: str) -> str:
     """The path as it was sent where it holds nothing but ids; else what it matched, for free text may be anybody's."""
-    parameters = cast("dict[str, object]", scope.get("path_params", {})).values()
-    return scope["path"] if route != UNMATCHED and not any(isinstance(p, str) for p in parameters) else route
+    is_free = str in map(type, scope.get("path_params", {}).values())
+    return route if is_free or route == UNMATCHED else scope["path"]

@@ -14,13 +14,18 @@ from core.observe.lines import Lines
 
 SECRET_NAMES = re.compile(r"password|secret|token|authorization|cookie|api_?key|credential", re.IGNORECASE)
 REDACTED = "[redacted]"
+PLAIN = frozenset({str, int, float, bool, type(None)})
+"""What holds no other value."""
 
 type EventDict = MutableMapping[str, Any]
 
 
 def redact(_logger: object, _method: str, event: EventDict) -> EventDict:
     """Blank every value whose name says it is a secret, at any depth."""
-    return cast("EventDict", _without_secrets(event))
+    for name, value in event.items():
+        if _is_secret(name) or type(value) not in PLAIN:
+            return cast("EventDict", _without_secrets(event))
+    return event
 
 
 @lru_cache(maxsize=1024)

@@ -8,6 +8,9 @@ from types import MappingProxyType
 from typing import Any
 
 import msgspec
+from litestar import Router
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
+from litestar.routes import BaseRoute, HTTPRoute
 from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS
@@ -60,7 +63,7 @@ class Module(Struct, frozen=True, kw_only=True):
     optional: Sequence[str] = ()
     """Modules that this one makes use of where they are present."""
     routes: Sequence[ControllerRouterHandler] = ()
-    """Mounted below `/api/v1/<name>`."""
+    """Mounted below `/api/v1/<name>`; handlers of HTTP, controllers and routers of them, and no other kind."""
     actors: Sequence[Actor] = ()
     subscribers: Sequence[Actor] = ()
     schedules: Sequence[Schedule] = ()
@@ -73,6 +76,8 @@ class Module(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         check_name(self.name)
+        for route in self.routes:
+            _check_route(route)
         for event in self.emits:
             _check_event(event)
         self._own("permission", ":", (permission.name for permission in self.permissions))
@@ -96,6 +101,22 @@ class Module(Struct, frozen=True, kw_only=True):
                 raise ManifestError(f"{what} {name!r} must start with {self.name + separator!r}")
             if times > 1:
                 raise ManifestError(f"{what} {name!r} is declared {times} times")
+
+
+def _check_route(given: ControllerRouterHandler) -> None:
+    """Who asks, what they may and how often is found out of HTTP alone: a WebSocket, or an ASGI application that is
+    mounted, would be open to everybody."""
+    match given:
+        case Router():
+            found: Iterable[object] = given.routes
+        case type():
+            found = (getattr(given, name) for name in dir(given))
+        case _:
+            found = (given,)
+    for each in found:
+        is_http = isinstance(each, HTTPRouteHandler | HTTPRoute)
+        if isinstance(each, BaseRouteHandler | BaseRoute) and not is_http:
+            raise ManifestError(f"{each} is no route of HTTP")
 
 
 def _check_event(event: type[Event]) -> None:

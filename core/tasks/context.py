@@ -46,6 +46,9 @@ class Ctx:
     `reads` is the read lane: it does not see what this request has written and not yet committed.
     """
 
+    log: FilteringBoundLogger = structlog.get_logger()
+    """Each line bears what the request or the job is known by."""
+
     def __init__(
         self,
         *,
@@ -66,7 +69,6 @@ class Ctx:
         self.principal = principal
         self.modules = modules
         self.correlation_id = correlation_id
-        self.log: FilteringBoundLogger = structlog.get_logger()
         self._database = database
         self._registry = registry
         self._cursors = cursors

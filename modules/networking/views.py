@@ -1,6 +1,6 @@
 """Rows as their response Structs."""
 
-from typing import Any, cast
+from typing import Any
 
 from msgspec import Raw, Struct, convert, json
 
@@ -29,7 +29,8 @@ def contact_of(row: Row) -> ContactOut:
     PostgreSQL writes and we don't: the same contact is the same bytes, and so has one ETag."""
     values: dict[str, Any] = dict(row.items())
     for name in ("metadata", "custom"):
-        values[name] = Raw(json.format(cast("str", row[name]), indent=-1))
+        text: str = values[name]
+        values[name] = Raw(json.format(text, indent=-1))
     return ContactOut(**values)
 
 

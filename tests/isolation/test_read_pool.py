@@ -176,6 +176,85 @@ async def test_who_waits_gets_the_place_of_a_connection_that_broke(pool: ReadPoo
     assert await waiting == acme.organization_id
 
 
+@pytest.fixture
+async def pair(runtime: Runtime, acme: Tenant, globex: Tenant) -> AsyncGenerator[ReadPool]:
+    """Of two connections, one of which has served each tenant."""
+    made = ReadPool(lambda: connect(runtime.settings.database_url, role=APP_ROLE, name="pair", read_only=True), size=2)
+    async with made.acquire(acme.organization_id), made.acquire(globex.organization_id):
+        pass
+    yield made
+    await made.close()
+
+
+async def test_a_read_waits_for_its_own_tenants_connection_and_takes_none_from_another(
+    pair: ReadPool, acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.db.read_pool.OWN_SECONDS", 30.0)
+
+    async def who_serves(tenant: Tenant) -> int:
+        async with pair.acquire(tenant.organization_id) as connection:
+            return connection.get_server_pid()
+
+    async with pair.acquire(acme.organization_id) as connection:
+        acmes = connection.get_server_pid()
+        waiting = [asyncio.ensure_future(who_serves(acme)) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        waiting[1].cancel()
+        globexs = await who_serves(globex)
+
+        assert not waiting[0].done()
+
+    assert [await waiting[0], await waiting[2], await who_serves(globex)] == [acmes, acmes, globexs]
+    assert waiting[1].cancelled()
+    assert acmes != globexs
+    assert not pair._waiting_in
+
+
+async def test_a_read_that_would_wait_long_for_its_own_takes_another(pair: ReadPool, acme: Tenant) -> None:
+    async with pair.acquire(acme.organization_id) as busy, pair.acquire(acme.organization_id) as other:
+        assert other is not busy
+        assert await other.fetchval(WHOSE) == acme.organization_id
+
+    assert not pair._waiting_in
+
+
+async def test_who_gives_up_as_its_own_comes_back_leaves_it_to_others(
+    pair: ReadPool, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.db.read_pool.OWN_SECONDS", 30.0)
+    async with pair.acquire(acme.organization_id) as connection:
+        waiting = asyncio.ensure_future(pair.acquire(acme.organization_id).__aenter__())
+        await asyncio.sleep(0.01)
+    waiting.cancel()  # it has been handed one, and doesn't know yet
+    await asyncio.wait([waiting])
+
+    assert waiting.cancelled()
+    async with pair.acquire(acme.organization_id) as again:
+        assert again is connection
+
+
+async def test_those_who_take_any_connection_come_before_those_who_wait_for_their_own(
+    pool: ReadPool, acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a tenant that reads all the time would keep the connections to itself."""
+    order: list[str] = []
+
+    async def read(tenant: Tenant, name: str) -> None:
+        async with pool.acquire(tenant.organization_id) as connection:
+            order.append(name)
+            assert await connection.fetchval(WHOSE) == tenant.organization_id
+
+    monkeypatch.setattr("core.db.read_pool.OWN_SECONDS", 30.0)
+    async with pool.acquire(acme.organization_id):
+        own = asyncio.ensure_future(read(acme, "own"))
+        await asyncio.sleep(0.01)
+        any_of_them = asyncio.ensure_future(read(globex, "any"))
+        await asyncio.sleep(0.01)
+    await asyncio.gather(own, any_of_them)
+
+    assert order == ["any", "own"]
+
+
 async def test_the_read_lane_can_only_read(lanes: Database, acme: Tenant) -> None:
     async with lanes._reads.acquire(acme.organization_id) as connection:
         with pytest.raises(asyncpg.ReadOnlySQLTransactionError):

@@ -91,6 +91,10 @@ def test_with_abort_every_bad_module_is_named_and_nothing_starts(install: Instal
         ("emits=[Loud]", "'bad.Loud', version 1: an event's type is lower-case words"),
         ("emits=[Unborn]", "'bad.unborn', version 0: an event's type is"),
         ("emits=[Versioned]", "Versioned: `type` and `version` are the event's own"),
+        ("routes=[talk]", "is no route of HTTP"),
+        ("routes=[Talks]", "is no route of HTTP"),
+        ("routes=[Router('/nested', route_handlers=[Router('/more', route_handlers=[Talks])])]", "is no route of HTTP"),
+        ("routes=[mounted]", "is no route of HTTP"),
     ],
 )
 def test_a_manifest_that_could_not_work_is_refused_before_it_does_harm(
@@ -110,6 +114,16 @@ class Unborn(Event, frozen=True, kw_only=True):
 class Versioned(Event, frozen=True, kw_only=True):
     type = "bad.versioned"
     version: int
+from litestar import Controller, Router, WebSocket, asgi, get, websocket
+@get("/fine")
+async def fine() -> None: ...
+@websocket("/talk")
+async def talk(socket: WebSocket) -> None: ...
+class Talks(Controller):
+    fine = fine
+    talk = talk
+@asgi("/mounted", is_mount=True)
+async def mounted(scope: dict, receive: object, send: object) -> None: ...
 """
 
     plugs = discover([install("bad", f"{head}module = Module(name='bad', title='T', {source})"), install("good")])
