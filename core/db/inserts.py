@@ -5,11 +5,11 @@ writes one new row that needs no order, this costs the driver's part of it and l
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any, cast
 
-from msgspec import Struct
-from sqlalchemy import Column, ColumnDefault, Table, bindparam, insert, inspect
+from msgspec import Struct, json
+from sqlalchemy import JSON, Column, ColumnDefault, Table, bindparam, insert, inspect
 from sqlalchemy.orm import ColumnProperty, Mapper, make_transient_to_detached
 from sqlalchemy.orm.attributes import instance_dict, manager_of_class
 
@@ -81,11 +81,19 @@ def _make(column: Column[Any]) -> Make | None:
     if not isinstance(default := column.default, ColumnDefault):
         return None
     value = default.arg
-    return (lambda: value(None)) if default.is_callable else (lambda: value)
+    if not default.is_callable:
+        return lambda: value
+    return getattr(value, "__wrapped__", None) or partial(value, None)  # what SQLAlchemy has wrapped takes no context
 
 
 def _bind(column: Column[Any]) -> Bind | None:
+    if isinstance(column.type, JSON):
+        return _as_json
     return cast("Bind | None", column.type.dialect_impl(DIALECT).bind_processor(DIALECT))
+
+
+def _as_json(value: Any) -> str:
+    return json.encode(value).decode()
 
 
 def as_loaded[M: Base](model: type[M], row: dict[str, Any]) -> M:

@@ -4,7 +4,7 @@ Both run compiled statements as well, without what SQLAlchemy does around each.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from sqlalchemy import event, func, select
@@ -24,6 +24,14 @@ MARKS = "marks"
 HELD = "held"
 """What a write lane's session knows in its `info`: whose it is, what waits for the commit, how much of that was there
 as each savepoint began, and the connection that it has while its transaction lasts."""
+
+
+class Held(NamedTuple):
+    """A session's connection, as SQLAlchemy knows it and as the driver does."""
+
+    connection: Connection
+    driver: TenantConnection
+
 
 type WriteLast = Callable[["TenantSession", Sequence[Any]], Awaitable[None]]
 """Writes what waited for the commit, all of it at once."""
@@ -65,7 +73,7 @@ class CompiledSession(AsyncSession):
 
     async def _fetch(self, sql: str, arguments: Sequence[Any]) -> list[Row]:
         sync = self.sync_session
-        if self.autoflush and (sync.new or sync.dirty or sync.deleted):
+        if sync.autoflush and not sync._is_clean():  # pyright: ignore[reportPrivateUsage] # what is public makes sets of all rows
             await self.flush()
         driver = await self._connected()
         try:
@@ -80,23 +88,22 @@ class CompiledSession(AsyncSession):
         """The connection itself, without SQLAlchemy's ways around it."""
         if HELD not in self._here:
             await self.run_sync(Session.connection)
-        held: Connection = self._here[HELD]
-        return cast("TenantConnection", held.connection.driver_connection)
+        held: Held = self._here[HELD]
+        return held.driver
 
     async def _begin(self, driver: TenantConnection, *, first: str = "") -> None:
         """What SQLAlchemy does before the first statement that it sends itself."""
-        if first:
-            driver.enter(self._here[CONTEXT], first=first)
+        driver.begin_with(first)
         transaction = driver.transaction()
         await transaction.start()
-        self._here[HELD].connection.dbapi_connection._transaction = transaction
+        self._here[HELD].connection.connection.dbapi_connection._transaction = transaction
 
     def _note_end(self, driver: TenantConnection, error: BaseException) -> None:
         """Tell SQLAlchemy of a connection that is gone: it notices that of its own statements alone, and would roll
         back, or commit, what is no more."""
         if driver.is_closed():
-            held: Connection = self._here[HELD]
-            held.invalidate(error)
+            held: Held = self._here[HELD]
+            held.connection.invalidate(error)
 
 
 class SystemSession(CompiledSession):
@@ -189,8 +196,9 @@ async def act_as(system: AsyncSession, user_id: UUID) -> None:
 def _enter_tenant(session: Session, _transaction: SessionTransaction, connection: Connection) -> None:
     """BEGIN is sent with the first statement, so naming the tenant here costs no round trip."""
     context: Acting | None = session.info[CONTEXT]
-    session.info[HELD] = connection
-    cast("TenantConnection", connection.connection.driver_connection).enter(context)
+    driver = cast("TenantConnection", connection.connection.driver_connection)
+    session.info[HELD] = Held(connection, driver)
+    driver.enter(context)
 
 
 @event.listens_for(_SyncTenantSession, "before_flush")

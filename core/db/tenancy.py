@@ -43,8 +43,8 @@ class Acting(Struct, frozen=True, kw_only=True):
 
     def as_sql(self) -> str:
         """`SET LOCAL` statements, safe to append to BEGIN: every value is quoted."""
-        settings = {name: getattr(self, name) for name in self.__struct_fields__}
-        return "".join(f"SET LOCAL app.{name} = {_literal(str(value))};" for name, value in settings.items() if value)
+        settings = [(name, getattr(self, name)) for name in self.__struct_fields__]
+        return "".join([f"SET LOCAL app.{name} = {_literal(str(value))};" for name, value in settings if value])
 
 
 class TenantContext(Acting, frozen=True, kw_only=True):
@@ -131,12 +131,13 @@ class TenantConnection(_Connection):
         await super().execute(f"SET app.organization_id = {_literal(str(tenant or ''))}")
         self._is_there = True
 
-    def enter(self, context: Acting | None, *, first: str = "") -> None:
-        """The next transaction runs in this context; None means no tenant, and so no rows.
+    def enter(self, context: Acting | None) -> None:
+        """The next transaction runs in this context; None means no tenant, and so no rows."""
+        self._context_sql = "" if context is None else context.as_sql()
 
-        `first` is SQL without parameters that runs in the same round trip as BEGIN, once it is in the tenant.
-        """
-        self._context_sql = "" if context is None else context.as_sql() + first
+    def begin_with(self, first: str) -> None:
+        """SQL without parameters that runs in the same round trip as BEGIN, once the transaction is in its context."""
+        self._context_sql += first
 
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109 # asyncpg's own signature
         if args or not query.startswith("BEGIN"):

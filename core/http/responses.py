@@ -45,13 +45,8 @@ class WholeJson[T](Response[T]):
     def to_asgi_response(self, app: Any, request: Request[Any, Any, Any], **others: Any) -> ASGIResponse:
         """Where somebody adds more than headers of text and a status, Litestar joins the two (`others` are the
         handler's)."""
-        if (
-            self.cookies
-            or self.background
-            or others.get("headers")
-            or others.get("cookies")
-            or others.get("background")
-        ):
+        added = others.get("headers") or others.get("cookies") or others.get("background")
+        if added or self.cookies or self.background:
             return super().to_asgi_response(app, request, **others)
         body = cast("bytes", self.content)
         headers = {"content-type": JSON, "content-length": len(body)}

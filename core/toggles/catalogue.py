@@ -1,9 +1,9 @@
 """What the deployment's modules are, as far as running a request or a job needs to know."""
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import structlog
@@ -14,13 +14,18 @@ log = structlog.get_logger()
 NONE: Mapping[Any, Any] = MappingProxyType({})
 
 
-class TenantModules(Struct, frozen=True, kw_only=True):
+class TenantModules(Struct, frozen=True, kw_only=True, dict=True):
     """The modules of one organization at one moment."""
 
     enabled: frozenset[str] = frozenset()
     suspended: frozenset[str] = frozenset()
     settings: Mapping[str, dict[str, Any]] = NONE
     """As stored, by module; what is not stored has its default."""
+
+    @cached_property
+    def read(self) -> dict[type[Struct], Struct]:
+        """Settings that were asked for already, by their type."""
+        return {}
 
     def follow_events(self, module: str) -> bool:
         """Whether what happens is told to the module: at once, or once it is on again."""
@@ -54,9 +59,12 @@ class ModuleCatalogue(Struct, frozen=True, kw_only=True):
 
     def read_settings[S: Struct](self, modules: TenantModules, kind: type[S]) -> S:
         """The organization's settings of a module. Raises `LookupError` where no module has settings of this type."""
+        if (known := modules.read.get(kind)) is not None:
+            return cast("S", known)
         if kind not in self.settings:
             raise LookupError(f"{kind.__name__} is not the settings of an installed module")
-        return decode_settings(modules.settings.get(self.settings[kind], {}), kind)
+        found = modules.read[kind] = decode_settings(modules.settings.get(self.settings[kind], {}), kind)
+        return found
 
 
 _fields = cache(msgspec.structs.fields)
