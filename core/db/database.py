@@ -18,10 +18,10 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, Pool
 
-from core.db.read_pool import ReadPool
 from core.db.reads import ReadLane
 from core.db.replica import EitherLane, Notes, Replica, position_of
 from core.db.sessions import SystemSession, TenantSession, WriteLast
+from core.db.statement_pool import StatementPool
 from core.db.statements import Row, Statement
 from core.db.tenancy import APP_ROLE, SYSTEM_ROLE, TenantConnection, TenantContext, who_acts
 
@@ -70,10 +70,17 @@ class Database:
     """All connections of one process. Made by `open_database`, closed with it."""
 
     def __init__(
-        self, *, app: AsyncEngine, system: AsyncEngine, reads: ReadPool, replica: Replica | None = None
+        self,
+        *,
+        app: AsyncEngine,
+        system: AsyncEngine,
+        system_statements: StatementPool,
+        reads: StatementPool,
+        replica: Replica | None = None,
     ) -> None:
         self._app = app
         self._system = system
+        self._system_statements = system_statements
         self._reads = reads
         self._replica = replica
 
@@ -112,8 +119,7 @@ class Database:
 
         It doesn't say who acts, so it is for what the audit trail leaves out.
         """
-        async with self._system.connect() as borrowed:
-            connection = cast("TenantConnection", (await borrowed.get_raw_connection()).driver_connection)
+        async with self._system_statements.acquire() as connection:
             return await connection.fetch(statement.sql, *statement.bound(values))
 
     async def ping(self) -> None:
@@ -136,15 +142,21 @@ async def open_database(
         system = _engine(system_url, role=SYSTEM_ROLE, name=f"{name}:system", size=max(2, pool // 2))
         stack.push_async_callback(system.dispose)
 
+        async def connect_system() -> TenantConnection:
+            return await connect(system_url, role=SYSTEM_ROLE, name=f"{name}:system")
+
+        system_statements = StatementPool(connect_system, size=max(2, pool // 4))
+        stack.push_async_callback(system_statements.close)
+
         async def connect_reader() -> TenantConnection:
             return await connect(app_url, role=APP_ROLE, name=f"{name}:read", read_only=True)
 
-        reads = ReadPool(connect_reader, size=pool)
+        reads = StatementPool(connect_reader, size=pool)
         stack.push_async_callback(reads.close)
         replica = None
         if replica_url and notes is not None:
             replica = await stack.enter_async_context(_open_replica(app_url, replica_url, notes, pool=pool, name=name))
-        yield Database(app=app, system=system, reads=reads, replica=replica)
+        yield Database(app=app, system=system, system_statements=system_statements, reads=reads, replica=replica)
 
 
 @asynccontextmanager
@@ -155,7 +167,7 @@ async def _open_replica(primary_url: str, url: str, notes: Notes, *, pool: int, 
     async def connect_primary() -> TenantConnection:
         return await connect(primary_url, role=APP_ROLE, name=f"{name}:position", read_only=True)
 
-    reads = ReadPool(connect_reader, size=pool)
+    reads = StatementPool(connect_reader, size=pool)
     replica = Replica(reads, notes, replica=partial(connect_reader, "position"), primary=connect_primary)
     following = asyncio.create_task(replica.run())
     try:

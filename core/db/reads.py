@@ -18,7 +18,7 @@ from sqlalchemy import cast as cast_as
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.models import TenantRow
-from core.db.read_pool import ReadPool
+from core.db.statement_pool import StatementPool
 from core.db.statements import TENANT, Compiled, Row, Statement
 from core.db.tenancy import TenantConnection
 
@@ -89,7 +89,7 @@ class ReadLane:
 
     __slots__ = ("_pool", "_tenant")
 
-    def __init__(self, pool: ReadPool, tenant: UUID) -> None:
+    def __init__(self, pool: StatementPool, tenant: UUID) -> None:
         self._pool = pool
         self._tenant = tenant
 

@@ -24,8 +24,8 @@ import redis.asyncio
 import structlog
 from redis.exceptions import RedisError
 
-from core.db.read_pool import ReadPool
 from core.db.reads import Read, ReadLane
+from core.db.statement_pool import StatementPool
 from core.db.statements import Row
 from core.db.tenancy import TenantConnection
 
@@ -106,7 +106,7 @@ class Notes:
 class Replica:
     """A pool on a replica, and whether an organization may be read there. `run` goes on until it is cancelled."""
 
-    def __init__(self, pool: ReadPool, notes: Notes, *, replica: Connect, primary: Connect) -> None:
+    def __init__(self, pool: StatementPool, notes: Notes, *, replica: Connect, primary: Connect) -> None:
         """`replica` and `primary` open the connections on which their positions are asked for."""
         self.pool = pool
         self._notes = notes
@@ -213,7 +213,7 @@ class EitherLane(ReadLane):
 
     __slots__ = ("_on_replica", "_replica")
 
-    def __init__(self, primary: ReadPool, replica: Replica, tenant: UUID) -> None:
+    def __init__(self, primary: StatementPool, replica: Replica, tenant: UUID) -> None:
         super().__init__(primary, tenant)
         self._replica = replica
         self._on_replica: bool | None = None

@@ -66,10 +66,12 @@ class ClaimedJob(Struct, frozen=True, kw_only=True):
     organization_id: UUID
     id: UUID
     actor: str
-    arguments: dict[str, Any]
+    arguments: str
+    """JSON."""
     user_id: UUID | None
     correlation_id: str
-    origin: dict[str, Any]
+    origin: str
+    """JSON."""
     attempts: int
     """This one is among them."""
     lease: UUID

@@ -72,7 +72,7 @@ class JobCtx(Ctx):
     """A `Ctx` whose commits carry the job's lease."""
 
     def __init__(self, *, job: ClaimedJob, claims: Claims, lease_seconds: float, **kwargs: Any) -> None:
-        origin = msgspec.convert(job.origin, _Origin)
+        origin = msgspec.json.decode(job.origin, type=_Origin)
         principal = Principal(
             kind=PrincipalKind.JOB,
             organization_id=job.organization_id,
@@ -185,7 +185,7 @@ class JobRunner:
             providers=self._providers,
         )
         try:
-            arguments = msgspec.convert(job.arguments, actor.arguments)
+            arguments = msgspec.json.decode(job.arguments, type=actor.arguments)
             with acting(ctx.acting):
                 await actor.function(ctx, **{f: getattr(arguments, f) for f in actor.arguments.__struct_fields__})
             await ctx.finish()

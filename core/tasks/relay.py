@@ -6,7 +6,7 @@ many finds the job done and does nothing. Any number of relays may run.
 
 import asyncio
 from contextlib import suppress
-from datetime import timedelta
+from typing import cast
 from uuid import UUID
 
 import dramatiq
@@ -15,10 +15,27 @@ import structlog
 from msgspec import Struct
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
-from sqlalchemy import Double, and_, case, cast, func, or_, select, tuple_, update
+from sqlalchemy import (
+    ARRAY,
+    Double,
+    Table,
+    Uuid,
+    and_,
+    bindparam,
+    case,
+    column,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy import cast as cast_as
 
 from core.db.database import Database
+from core.db.statements import Statement
 from core.tasks.broker import OutboxBroker, doorbell_channel
+from core.tasks.claims import SECOND
 from core.tasks.models import MAX_ATTEMPTS, OutboxJob
 from core.tasks.registry import TaskRegistry
 
@@ -30,7 +47,10 @@ WORKER_LOST = "The worker was lost while it ran"
 """Why a job is due although its lease was never given back."""
 
 
-class Due(Struct, frozen=True, kw_only=True):
+_JOBS = cast("Table", OutboxJob.__table__)
+
+
+class Due(Struct, frozen=True):
     """A job on its way to a queue."""
 
     organization_id: UUID
@@ -44,9 +64,8 @@ class Relay:
         self, *, database: Database, registry: TaskRegistry, broker: OutboxBroker, resend_after: float
     ) -> None:
         self._database = database
-        self._registry = registry
         self._broker = broker
-        self._resend_after = resend_after
+        self._take = take_statement(frozenset(registry.actors), resend_after)
 
     async def run(self, doorbell: "Doorbell") -> None:
         """Relay until cancelled: whenever the doorbell rings, and at each poll of it in any case."""
@@ -71,54 +90,60 @@ class Relay:
         return len(due)
 
     async def _take_due(self) -> list[Due]:
-        now = func.now()
-        waiting = and_(
-            OutboxJob.done_at.is_(None),
-            OutboxJob.parked_at.is_(None),
-            OutboxJob.held_at.is_(None),
-            OutboxJob.not_before <= now,
-            or_(OutboxJob.leased_until.is_(None), OutboxJob.leased_until < now),
-            OutboxJob.actor.in_(list(self._registry.actors)),
-        )
-        due = (
-            select(OutboxJob.organization_id, OutboxJob.id)
-            .where(waiting)
-            .order_by(OutboxJob.not_before)
-            .limit(BATCH)
-            .with_for_update(skip_locked=True)
-            .cte("due")
-        )
-        patience = func.least(self._resend_after * func.power(2, cast(OutboxJob.sends, Double)), MAX_PATIENCE_SECONDS)
-        hopeless = OutboxJob.attempts >= MAX_ATTEMPTS
-        lost = OutboxJob.leased_until.is_not(None)
-        take = (
-            update(OutboxJob)
-            .where(OutboxJob.organization_id == due.c.organization_id, OutboxJob.id == due.c.id)
-            .values(
-                sends=OutboxJob.sends + 1,
-                not_before=now + timedelta(seconds=1) * patience,
-                parked_at=case((hopeless, now), else_=None),
-                last_error=case((lost, WORKER_LOST), else_=OutboxJob.last_error),
-            )
-            .returning(OutboxJob.organization_id, OutboxJob.id, OutboxJob.actor, OutboxJob.queue, OutboxJob.parked_at)
-            .execution_options(synchronize_session=False)
-        )
-        async with self._database.system() as system:
-            rows = (await system.execute(take)).all()
-        return [
-            Due(organization_id=row.organization_id, id=row.id, actor=row.actor, queue=row.queue)
-            for row in rows
-            if row.parked_at is None
-        ]
+        rows = await self._database.as_system(self._take)
+        return [Due(*values) for *values, parked_at in rows if parked_at is None]
 
     async def _put_back(self, unsent: list[Due]) -> None:
-        async with self._database.system() as system:
-            await system.execute(
-                update(OutboxJob)
-                .where(tuple_(OutboxJob.organization_id, OutboxJob.id).in_([(j.organization_id, j.id) for j in unsent]))
-                .values(sends=func.greatest(OutboxJob.sends - 1, 0), not_before=func.now())
-                .execution_options(synchronize_session=False)
-            )
+        organization_ids, ids = [job.organization_id for job in unsent], [job.id for job in unsent]
+        await self._database.as_system(_PUT_BACK, organization_ids=organization_ids, ids=ids)
+
+
+def take_statement(actors: frozenset[str], resend_after: float) -> Statement:
+    """What is due is sent, and due again after a patience that doubles with each time; what was tried too often is
+    parked instead."""
+    now = func.now()
+    waiting = and_(
+        _JOBS.c.done_at.is_(None),
+        _JOBS.c.parked_at.is_(None),
+        _JOBS.c.held_at.is_(None),
+        _JOBS.c.not_before <= now,
+        or_(_JOBS.c.leased_until.is_(None), _JOBS.c.leased_until < now),
+        _JOBS.c.actor.in_([literal(actor) for actor in sorted(actors)]),
+    )
+    due = (
+        select(_JOBS.c.organization_id, _JOBS.c.id)
+        .where(waiting)
+        .order_by(_JOBS.c.not_before)
+        .limit(BATCH)
+        .with_for_update(skip_locked=True)
+        .cte("due")
+    )
+    patience = func.least(resend_after * func.power(2, cast_as(_JOBS.c.sends, Double)), MAX_PATIENCE_SECONDS)
+    hopeless = _JOBS.c.attempts >= MAX_ATTEMPTS
+    lost = _JOBS.c.leased_until.is_not(None)
+    return Statement(
+        update(_JOBS)
+        .where(_JOBS.c.organization_id == due.c.organization_id, _JOBS.c.id == due.c.id)
+        .values(
+            sends=_JOBS.c.sends + 1,
+            not_before=now + SECOND * patience,
+            parked_at=case((hopeless, now), else_=None),
+            last_error=case((lost, WORKER_LOST), else_=_JOBS.c.last_error),
+        )
+        .returning(*(_JOBS.c[name] for name in Due.__struct_fields__), _JOBS.c.parked_at)
+    )
+
+
+_UNSENT = (
+    func.unnest(bindparam("organization_ids", type_=ARRAY(Uuid)), bindparam("ids", type_=ARRAY(Uuid)))
+    .table_valued(column("organization_id", Uuid), column("id", Uuid))
+    .render_derived()
+)
+_PUT_BACK = Statement(
+    update(_JOBS)
+    .where(_JOBS.c.organization_id == _UNSENT.c.organization_id, _JOBS.c.id == _UNSENT.c.id)
+    .values(sends=func.greatest(_JOBS.c.sends - 1, 0), not_before=func.now())
+)
 
 
 def _message(job: Due) -> dramatiq.Message[None]:

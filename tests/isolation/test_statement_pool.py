@@ -13,8 +13,8 @@ import pytest
 from sqlalchemy import func, insert, select, text
 
 from core.db.database import Database, connect, open_database
-from core.db.read_pool import ReadPool
 from core.db.reads import Read
+from core.db.statement_pool import StatementPool
 from core.db.tenancy import APP_ROLE, CURRENT_ORGANIZATION, TenantConnection, TenantContext
 from core.ids import new_id
 from core.runtime import Runtime
@@ -44,9 +44,11 @@ async def lanes(runtime: Runtime, acme: Tenant, globex: Tenant) -> AsyncGenerato
 
 
 @pytest.fixture
-async def pool(runtime: Runtime) -> AsyncGenerator[ReadPool]:
+async def pool(runtime: Runtime) -> AsyncGenerator[StatementPool]:
     """Of one connection."""
-    made = ReadPool(lambda: connect(runtime.settings.database_url, role=APP_ROLE, name="pool", read_only=True), size=1)
+    made = StatementPool(
+        lambda: connect(runtime.settings.database_url, role=APP_ROLE, name="pool", read_only=True), size=1
+    )
     yield made
     await made.close()
 
@@ -88,7 +90,7 @@ async def test_reads_that_are_cancelled_and_fail_and_stop_half_way_never_let_ten
 
 
 async def test_a_change_of_tenant_that_was_broken_off_is_made_anew(
-    pool: ReadPool, acme: Tenant, globex: Tenant
+    pool: StatementPool, acme: Tenant, globex: Tenant
 ) -> None:
     async with pool.acquire(globex.organization_id) as connection:
         changing = asyncio.ensure_future(connection.serve(acme.organization_id))
@@ -103,7 +105,9 @@ async def test_a_change_of_tenant_that_was_broken_off_is_made_anew(
         assert await connection.fetchval(WHOSE) == acme.organization_id
 
 
-async def test_a_tenant_can_not_be_changed_within_a_transaction(pool: ReadPool, acme: Tenant, globex: Tenant) -> None:
+async def test_a_tenant_can_not_be_changed_within_a_transaction(
+    pool: StatementPool, acme: Tenant, globex: Tenant
+) -> None:
     async with pool.acquire(globex.organization_id) as connection, connection.transaction():
         with pytest.raises(RuntimeError, match="transaction"):
             await connection.serve(acme.organization_id)
@@ -121,7 +125,7 @@ async def left_in_the_middle(connection: TenantConnection) -> None:
 
 
 @pytest.mark.parametrize("leave", [left_in_a_transaction, left_in_the_middle])
-async def test_a_connection_left_unsoundly_is_never_lent_again(pool: ReadPool, acme: Tenant, leave: Leave) -> None:
+async def test_a_connection_left_unsoundly_is_never_lent_again(pool: StatementPool, acme: Tenant, leave: Leave) -> None:
     async def whose(tenant: Tenant) -> int:
         async with pool.acquire(tenant.organization_id) as connection:
             return connection.get_server_pid()
@@ -137,7 +141,7 @@ async def test_a_connection_left_unsoundly_is_never_lent_again(pool: ReadPool, a
     assert await whose(acme) != first
 
 
-async def test_who_waits_in_vain_is_told_and_takes_nobodys_place(pool: ReadPool, acme: Tenant) -> None:
+async def test_who_waits_in_vain_is_told_and_takes_nobodys_place(pool: StatementPool, acme: Tenant) -> None:
     async with pool.acquire(acme.organization_id):
         with pytest.raises(TimeoutError):
             async with pool.acquire(acme.organization_id, within=0.05):
@@ -151,7 +155,7 @@ async def test_who_waits_in_vain_is_told_and_takes_nobodys_place(pool: ReadPool,
         assert await connection.fetchval(WHOSE) == acme.organization_id
 
 
-async def test_who_gives_up_as_a_connection_comes_back_leaves_it_to_others(pool: ReadPool, acme: Tenant) -> None:
+async def test_who_gives_up_as_a_connection_comes_back_leaves_it_to_others(pool: StatementPool, acme: Tenant) -> None:
     async with pool.acquire(acme.organization_id):
         waiting = asyncio.ensure_future(pool.acquire(acme.organization_id).__aenter__())
         await asyncio.sleep(0.01)
@@ -163,7 +167,7 @@ async def test_who_gives_up_as_a_connection_comes_back_leaves_it_to_others(pool:
         assert await connection.fetchval(WHOSE) == acme.organization_id
 
 
-async def test_who_waits_gets_the_place_of_a_connection_that_broke(pool: ReadPool, acme: Tenant) -> None:
+async def test_who_waits_gets_the_place_of_a_connection_that_broke(pool: StatementPool, acme: Tenant) -> None:
     async def whose() -> UUID:
         async with pool.acquire(acme.organization_id) as connection:
             return await connection.fetchval(WHOSE)
@@ -177,9 +181,11 @@ async def test_who_waits_gets_the_place_of_a_connection_that_broke(pool: ReadPoo
 
 
 @pytest.fixture
-async def pair(runtime: Runtime, acme: Tenant, globex: Tenant) -> AsyncGenerator[ReadPool]:
+async def pair(runtime: Runtime, acme: Tenant, globex: Tenant) -> AsyncGenerator[StatementPool]:
     """Of two connections, one of which has served each tenant."""
-    made = ReadPool(lambda: connect(runtime.settings.database_url, role=APP_ROLE, name="pair", read_only=True), size=2)
+    made = StatementPool(
+        lambda: connect(runtime.settings.database_url, role=APP_ROLE, name="pair", read_only=True), size=2
+    )
     async with made.acquire(acme.organization_id), made.acquire(globex.organization_id):
         pass
     yield made
@@ -187,9 +193,9 @@ async def pair(runtime: Runtime, acme: Tenant, globex: Tenant) -> AsyncGenerator
 
 
 async def test_a_read_waits_for_its_own_tenants_connection_and_takes_none_from_another(
-    pair: ReadPool, acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch
+    pair: StatementPool, acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.db.read_pool.OWN_SECONDS", 30.0)
+    monkeypatch.setattr("core.db.statement_pool.OWN_SECONDS", 30.0)
 
     async def who_serves(tenant: Tenant) -> int:
         async with pair.acquire(tenant.organization_id) as connection:
@@ -210,7 +216,7 @@ async def test_a_read_waits_for_its_own_tenants_connection_and_takes_none_from_a
     assert not pair._waiting_in
 
 
-async def test_a_read_that_would_wait_long_for_its_own_takes_another(pair: ReadPool, acme: Tenant) -> None:
+async def test_a_read_that_would_wait_long_for_its_own_takes_another(pair: StatementPool, acme: Tenant) -> None:
     async with pair.acquire(acme.organization_id) as busy, pair.acquire(acme.organization_id) as other:
         assert other is not busy
         assert await other.fetchval(WHOSE) == acme.organization_id
@@ -219,9 +225,9 @@ async def test_a_read_that_would_wait_long_for_its_own_takes_another(pair: ReadP
 
 
 async def test_who_gives_up_as_its_own_comes_back_leaves_it_to_others(
-    pair: ReadPool, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+    pair: StatementPool, acme: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.db.read_pool.OWN_SECONDS", 30.0)
+    monkeypatch.setattr("core.db.statement_pool.OWN_SECONDS", 30.0)
     async with pair.acquire(acme.organization_id) as connection:
         waiting = asyncio.ensure_future(pair.acquire(acme.organization_id).__aenter__())
         await asyncio.sleep(0.01)
@@ -234,7 +240,7 @@ async def test_who_gives_up_as_its_own_comes_back_leaves_it_to_others(
 
 
 async def test_those_who_take_any_connection_come_before_those_who_wait_for_their_own(
-    pool: ReadPool, acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch
+    pool: StatementPool, acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else a tenant that reads all the time would keep the connections to itself."""
     order: list[str] = []
@@ -244,7 +250,7 @@ async def test_those_who_take_any_connection_come_before_those_who_wait_for_thei
             order.append(name)
             assert await connection.fetchval(WHOSE) == tenant.organization_id
 
-    monkeypatch.setattr("core.db.read_pool.OWN_SECONDS", 30.0)
+    monkeypatch.setattr("core.db.statement_pool.OWN_SECONDS", 30.0)
     async with pool.acquire(acme.organization_id):
         own = asyncio.ensure_future(read(acme, "own"))
         await asyncio.sleep(0.01)

@@ -1,7 +1,8 @@
-"""The read lane's connections. Each stays in the tenant that it served last, so that a read is one round trip and not
-three; before it serves another tenant, it is put into that one, and nothing is asked of it until PostgreSQL has said
-that it is there. As that is a round trip, a read waits a moment for a connection that is busy in its own tenant before
-it takes one away from another.
+"""Connections for statements that are transactions of their own: the read lane's, and those of the system role.
+
+Each stays in the tenant that it served last, so that a read is one round trip and not three; before it serves another
+tenant, it is put into that one, and nothing is asked of it until PostgreSQL has said that it is there. As that is a
+round trip, a read waits a moment for a connection that is busy in its own tenant before it takes one away from another.
 
 The pool has one door, `acquire(tenant)`, and whoever names no tenant gets a connection that is in none. A connection
 whose borrower was cancelled, ran out of time or left in the middle of something is closed and never lent again. What
@@ -40,7 +41,7 @@ class Loan:
 
     _connection: TenantConnection
 
-    def __init__(self, pool: "ReadPool", tenant: UUID | None, within: float) -> None:
+    def __init__(self, pool: "StatementPool", tenant: UUID | None, within: float) -> None:
         self._pool = pool
         self._tenant = tenant
         self._within = within
@@ -55,7 +56,7 @@ class Loan:
         self._pool.take_back(self._connection, after=error)
 
 
-class ReadPool:
+class StatementPool:
     def __init__(self, connect: Connect, *, size: int) -> None:
         self._connect = connect
         self._size = size
@@ -151,7 +152,7 @@ class ReadPool:
 
     async def _next(self) -> TenantConnection:
         if self._closed:
-            raise asyncpg.InterfaceError("the read lane is closed")
+            raise asyncpg.InterfaceError("the pool is closed")
         if self._open < self._size:
             self._open += 1
         elif (handed := await self._wait()) is not None:
