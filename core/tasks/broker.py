@@ -1,7 +1,7 @@
 """Redis for the tasks room: the Dramatiq broker and the doorbell's ringing end. Every client has a time-out."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from copy import copy
 from functools import partial
@@ -45,7 +45,7 @@ def redis_client(url: str, *, seconds: float = REDIS_SECONDS) -> "redis.asyncio.
 class OutboxBroker(RedisBroker):
     """Dramatiq's broker, which can also be handed many messages at once."""
 
-    def enqueue_all(self, messages: Sequence[dramatiq.Message[None]]) -> None:
+    def enqueue_all(self, messages: "Iterable[dramatiq.Message[None]]") -> None:
         """What `enqueue` does for each, in one round trip. Raises `RedisError` where Redis didn't take all of them;
         which of them it took is then unknown."""
         scripts = cast("dict[str, Any]", self.scripts)

@@ -83,7 +83,7 @@ class Relay:
         if not due:
             return 0
         try:
-            await asyncio.to_thread(self._broker.enqueue_all, [_message(job) for job in due])
+            await asyncio.to_thread(self._broker.enqueue_all, map(_message, due))
         except RedisError as error:  # some may have been taken: to be sent twice harms nothing
             await self._put_back(due)
             raise RedisError(f"{len(due)} jobs wait for Redis: {error}") from error
@@ -146,8 +146,8 @@ _PUT_BACK = Statement(
 )
 
 
-def _message(job: Due) -> dramatiq.Message[None]:
-    return dramatiq.Message[None](
+def _message(job: Due) -> "dramatiq.Message[None]":
+    return dramatiq.Message(
         queue_name=job.queue,
         actor_name=job.actor,
         args=(str(job.organization_id), str(job.id)),
