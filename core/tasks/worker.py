@@ -7,10 +7,9 @@ the grace period is cut off and taken up again from its last checkpoint once its
 import asyncio
 import signal
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError, Future
 from contextlib import suppress
+from queue import SimpleQueue
 from threading import Thread
-from typing import Any
 from uuid import UUID
 
 import dramatiq
@@ -84,7 +83,7 @@ class Worker:
         self._relay = relay
         self._scheduler = scheduler
         self._doorbell = doorbell
-        self._running: set[Future[Any]] = set()
+        self._running: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -113,14 +112,25 @@ class Worker:
             ended.result()
 
     def _run_on(self, loop: asyncio.AbstractEventLoop, organization_id: UUID, job_id: UUID) -> None:
-        """Called in a Dramatiq thread: run the job on the event loop and wait for its end."""
-        future = asyncio.run_coroutine_threadsafe(self._runner.run(organization_id, job_id), loop)
-        self._running.add(future)
-        try:
-            with suppress(CancelledError):
-                future.result()
-        finally:
-            self._running.discard(future)
+        """Called in a Dramatiq thread: run the job on the event loop and wait for its end. Raises what `run` raises.
+
+        What `asyncio.run_coroutine_threadsafe` does, which makes two futures that keep each other up to date, and was
+        a tenth of what a job takes.
+        """
+        ended: SimpleQueue[BaseException | None] = SimpleQueue()
+
+        def end(task: asyncio.Task[None]) -> None:
+            self._running.discard(task)
+            ended.put(None if task.cancelled() else task.exception())
+
+        def begin() -> None:
+            task = loop.create_task(self._runner.run(organization_id, job_id))
+            self._running.add(task)
+            task.add_done_callback(end)
+
+        loop.call_soon_threadsafe(begin)
+        if (error := ended.get()) is not None:
+            raise error
 
     async def _stop(self) -> None:
         """Wait for running jobs, cut off those that outlive the grace period, and don't wait for Redis for ever.
@@ -145,7 +155,7 @@ class Worker:
         while not stopped.is_set() and loop.time() < until and (self._running or loop.time() < settled):
             with suppress(TimeoutError):
                 await asyncio.wait_for(stopped.wait(), 0.05)
-        for future in list(self._running):
-            future.cancel()
+        for task in list(self._running):
+            task.cancel()
         with suppress(TimeoutError):
             await asyncio.wait_for(stopped.wait(), FAREWELL_SECONDS)
