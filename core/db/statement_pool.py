@@ -137,7 +137,7 @@ class StatementPool:
             return await waiting
         except asyncio.CancelledError:
             if not waiting.cancelled() and (handed := waiting.result()) is not None:
-                self._hand_on(handed)
+                self.take_back(handed, after=None)
             raise
         finally:
             timer.cancel()
@@ -176,7 +176,7 @@ class StatementPool:
                 with suppress(ValueError):  # `_wake` may have passed it over already
                     self._waiting.remove(waiting)
             elif (handed := waiting.result()) is not None:
-                self._hand_on(handed)
+                self.take_back(handed, after=None)
             else:
                 self._one_less()
             raise

@@ -1,8 +1,8 @@
 """Search over contacts: what was asked in words, and who is found, the best first.
 
 A contact is found by having every word, anywhere in its name, company, title or address, or at the beginning of a word
-of its notes. Only where nobody has, contacts are found whose words are spelt alike. Who the viewer may not see counts
-as nobody here too: else the answer would tell that somebody has the name.
+of its notes. Only where nobody has, contacts are found whose words are spelt alike; of an address, what stands before
+the @. Who the viewer may not see counts as nobody here too: else the answer would tell that somebody has the name.
 """
 
 from collections.abc import Mapping
@@ -41,10 +41,16 @@ def search_values(q: str | None) -> Mapping[str, Any]:
     longest_first = sorted(words, key=len, reverse=True)
     return {
         "q": [f"%{_plain_in_like(word)}%" for word in longest_first],
-        "words": longest_first,
+        "words": sorted([_own_part(word) for word in words], key=len, reverse=True),
         "whole": " ".join(words),
         "query": " & ".join(f"'{_plain_in_query(word)}':*" for word in longest_first),
     }
+
+
+def _own_part(word: str) -> str:
+    """What spelling is compared by. Of an address, what stands before the @: its domain is that of many others, and is
+    much alike to every other domain."""
+    return word.partition("@")[0] or word
 
 
 def _plain_in_like(word: str) -> str:

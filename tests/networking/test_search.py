@@ -97,6 +97,12 @@ async def test_who_is_spelt_alike_is_shown_where_nobody_is_found_and_only_there(
     assert await found(large, "xqxqxq") == []
 
 
+async def test_an_address_that_nobody_has_is_not_alike_to_those_of_its_domain(large: Tenant) -> None:
+    assert await found(large, "olivia.quux@mail.example") == []
+    assert await found(large, "quux@mail.example company") == []
+    assert "Zuzanna" in await found(large, "zuzana@mail.example")
+
+
 async def test_who_is_hidden_does_not_keep_the_alike_from_being_shown(large: Tenant) -> None:
     """Else an empty answer would tell that somebody has the very name."""
     owner, colleague = await make_member(large, Role.MEMBER), await make_member(large, Role.MEMBER)
