@@ -145,7 +145,8 @@ async def open_database(
         async def connect_system() -> TenantConnection:
             return await connect(system_url, role=SYSTEM_ROLE, name=f"{name}:system")
 
-        system_statements = StatementPool(connect_system, size=max(2, pool // 4))
+        # a worker takes jobs, ends them and sends them on, each of these once at a time
+        system_statements = StatementPool(connect_system, size=max(3, pool // 3))
         stack.push_async_callback(system_statements.close)
 
         async def connect_reader() -> TenantConnection:
