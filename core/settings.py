@@ -72,7 +72,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     database_replica_url: str = ""
     """One streaming replica, no balancer over several, for requests that change nothing; the primary where empty."""
     database_pool: Count = 10
-    """Connections a process keeps at most for each lane."""
+    """Connections a process keeps at most for reads, and as many for writes; the system role has half of it for
+    transactions and a third for lone statements."""
     redis_url: str = ""
     redis_namespace: Annotated[str, Meta(pattern=r"^[a-z0-9_-]{1,40}$")] = "plugs"
     """Prefix of every Redis key, so that deployments can share a server."""

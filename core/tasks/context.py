@@ -203,7 +203,8 @@ class Ctx:
         return self._cursors.fingerprint(purpose, value, self.organization_id.bytes)
 
     def settings[S: Struct](self, kind: type[S]) -> S:
-        """The organization's settings of the module that has settings of this type."""
+        """The organization's settings of the module that has settings of this type. Until they change, all requests and
+        jobs of a process share them: a list or a mapping in them is for reading alone."""
         return self._registry.modules.read_settings(self.modules, kind)
 
     async def commit(self) -> None:
