@@ -8,7 +8,6 @@ from typing import Any
 
 import redis.asyncio
 from litestar import Litestar, Request, Response, Router
-from litestar.di import Provide
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from core.admin.platform import Platform
@@ -18,7 +17,7 @@ from core.audit.verifying import Verifier
 from core.db.database import Database
 from core.db.migrations import pending_in
 from core.errors import Unavailable
-from core.http.access import CTX, MODULE, RequestContexts, Services, provide_ctx
+from core.http.access import CTX, MODULE, RequestContexts, Services
 from core.http.addresses import ClientAddresses
 from core.http.authentication import Authentication
 from core.http.bodies import StrictBody, prepare_body
@@ -111,7 +110,6 @@ def create_app(runtime: Runtime | None = None) -> Application:
             RequestContexts(registry=runtime.registry, cursors=runtime.cursors),
             TimeLimits(request_seconds=runtime.settings.request_seconds, body_seconds=runtime.settings.body_seconds),
         ],
-        dependencies={"ctx": Provide(provide_ctx, sync_to_thread=False)},
         exception_handlers=EXCEPTION_HANDLERS,
         before_request=_before_request,
         dto=StrictBody,

@@ -39,7 +39,6 @@ from core.errors import (
     TooLarge,
     Unavailable,
 )
-from core.http.access import InjectedCtx as Ctx
 from core.http.access import requires
 from core.http.bodies import convert_strictly
 from core.http.conditions import check_if_match, etag_of
@@ -55,6 +54,7 @@ from core.plugs.hookspecs import hook
 from core.plugs.manifest import Module
 from core.plugs.switchboard import ModuleSwitched
 from core.principal import Principal, PrincipalKind
+from core.tasks.context import Ctx
 from core.tasks.registry import Actor, Event, Schedule, actor, subscribe
 from core.text import (
     NO_NUL,

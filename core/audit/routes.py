@@ -13,10 +13,10 @@ from core.audit.queries import ENTRIES, export_lines
 from core.audit.schemas import AuditAction, AuditEntry, Head, Verification
 from core.audit.verifying import Verifier
 from core.db.pages import DEFAULT_LIMIT, Page
-from core.http.access import InjectedCtx as Ctx
 from core.http.access import requires
 from core.http.handlers import get
 from core.http.responses import Limit, PageCursor, json_bytes
+from core.tasks.context import Ctx
 from core.text import Moment
 
 TableName = Annotated[

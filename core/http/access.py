@@ -4,12 +4,9 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import structlog
-from litestar import Request
 from litestar.connection import ASGIConnection
-from litestar.di import NamedDependency
 from litestar.handlers import BaseRouteHandler
-from litestar.params import SkipValidation
-from litestar.types import ASGIApp, HTTPScope, Receive, Send
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from msgspec import Struct
 
 from core.db.database import Database
@@ -97,13 +94,9 @@ def _check_gate(module: str | None, modules: TenantModules) -> None:
         raise NotFound(f"The module {module} is not enabled", code="module-not-enabled")
 
 
-InjectedCtx = SkipValidation[NamedDependency[Ctx]]
-"""What a handler's `ctx: Ctx` is; elsewhere it is a plain `Ctx`."""
-
-
-def provide_ctx(request: Request[Any, Any, Any]) -> Ctx:
-    """The one dependency of a handler. Raises `Unauthenticated` where nobody is signed in."""
-    ctx: Ctx | None = request.scope["state"].get(CTX)
+def ctx_of(scope: Scope) -> Ctx:
+    """The context that a request was given. Raises `Unauthenticated` where nobody is signed in."""
+    ctx: Ctx | None = scope["state"].get(CTX)
     if ctx is None:
         raise Unauthenticated
     return ctx
@@ -117,7 +110,7 @@ def requires(permission: Permission, *, team: str | None = None) -> RouteGuard:
 
     async def guard(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
         team_id = None if team is None else connection.path_params[team]
-        authorize(_principal_of(connection), permission, team_id=team_id)
+        authorize(ctx_of(connection.scope).principal, permission, team_id=team_id)
 
     guard.permission = permission  # pyright: ignore[reportFunctionMemberAccess]
     guard.team = team  # pyright: ignore[reportFunctionMemberAccess]
@@ -127,7 +120,7 @@ def requires(permission: Permission, *, team: str | None = None) -> RouteGuard:
 async def signed_in(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """A guard for what everybody may do with their own account; whoever holds a key of theirs may not, and whoever
     acts in their place only what the handler says."""
-    principal = _principal_of(connection)
+    principal = ctx_of(connection.scope).principal
     if principal.kind is PrincipalKind.API_KEY:
         raise Forbidden("This needs a person who signed in", code="person-needed")
     if principal.impersonator_id is not None and not handler.opt.get(IMPERSONATED):
@@ -138,15 +131,8 @@ def operates(permission: Permission) -> RouteGuard:
     """A guard: only an operator who holds this permission may call the route, in a session that is good for it."""
 
     async def guard(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
-        if permission.name not in _principal_of(connection).platform:
+        if permission.name not in ctx_of(connection.scope).principal.platform:
             raise Forbidden("This needs an operator, signed in with a second factor", code="operator-needed")
 
     guard.platform = permission  # pyright: ignore[reportFunctionMemberAccess]
     return guard
-
-
-def _principal_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Principal:
-    ctx: Ctx | None = connection.scope["state"].get(CTX)
-    if ctx is None:
-        raise Unauthenticated
-    return ctx.principal

@@ -11,13 +11,13 @@ from core.admin import impersonations
 from core.admin.routes.access import OPERATING, platform_of
 from core.admin.schemas import ImpersonationIn, ImpersonationMade, ImpersonationOut
 from core.db.pages import DEFAULT_LIMIT, Page
-from core.http.access import InjectedCtx as Ctx
 from core.http.access import operates
 from core.http.handlers import delete, get, post
 from core.http.idempotency import NO_KEY
 from core.http.openapi import ALSO
 from core.http.responses import Limit, PageCursor, json_bytes
 from core.identity.operators import PLATFORM_IMPERSONATE, PLATFORM_READ
+from core.tasks.context import Ctx
 
 
 @get(

@@ -11,13 +11,13 @@ from core.admin import modules, organizations
 from core.admin.routes.access import OPERATING, Search, platform_of
 from core.admin.schemas import SuspensionIn, TenantIn, TenantOut, TenantPatch, TenantState
 from core.db.pages import DEFAULT_LIMIT, Page
-from core.http.access import InjectedCtx as Ctx
 from core.http.access import operates
 from core.http.handlers import delete, get, patch, post, put
 from core.http.responses import IfMatch, Limit, PageCursor, Tagged, json_bytes, tagged
 from core.identity.module_schemas import ModuleOut, ModuleSwitchIn, ModuleSwitchOut
 from core.identity.operators import PLATFORM_READ, PLATFORM_WRITE
 from core.identity.organization_schemas import DeletionOut, SlugIn
+from core.tasks.context import Ctx
 
 ORGANIZATION = "/{organization_id:uuid}"
 type TenantSort = Literal["created_at", "-created_at", "name", "-name", "slug", "-slug"]

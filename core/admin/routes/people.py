@@ -11,12 +11,12 @@ from core.admin import people
 from core.admin.routes.access import OPERATING, Search, platform_of
 from core.admin.schemas import PersonDetails, PersonOut, PersonSessionOut
 from core.db.pages import DEFAULT_LIMIT, Page
-from core.http.access import InjectedCtx as Ctx
 from core.http.access import operates
 from core.http.handlers import delete, get, post
 from core.http.responses import Limit, PageCursor, json_bytes
 from core.identity.credential_schemas import SessionsEnded
 from core.identity.operators import PLATFORM_READ, PLATFORM_WRITE
+from core.tasks.context import Ctx
 
 PERSON = "/{user_id:uuid}"
 type PersonSort = Literal["created_at", "-created_at", "email", "-email", "last_login", "-last_login"]

@@ -7,7 +7,6 @@ from litestar import Response
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from core.db.pages import DEFAULT_LIMIT, Page
-from core.http.access import InjectedCtx as Ctx
 from core.http.access import requires
 from core.http.handlers import delete, get, post
 from core.http.idempotency import NO_KEY
@@ -16,6 +15,7 @@ from core.identity.api_keys import API_KEYS, NewKey, create_api_key, revoke_api_
 from core.identity.credential_models import ApiKey
 from core.identity.credential_schemas import ApiKeyIn, ApiKeyMade, ApiKeyOut, ApiKeyRotateIn
 from core.identity.permissions import API_KEYS_READ, API_KEYS_WRITE
+from core.tasks.context import Ctx
 
 
 @get("/", operation_id="list_api_keys", summary="The organization's API keys", guards=[requires(API_KEYS_READ)])

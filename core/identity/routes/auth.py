@@ -7,12 +7,12 @@ from litestar.datastructures import State
 from litestar.params import JSONBody
 
 from core.http.access import IMPERSONATED, signed_in
-from core.http.access import InjectedCtx as Ctx
 from core.http.authentication import WHILE_SUSPENDED
 from core.http.handlers import get, post
 from core.identity.origins import origin_of
 from core.identity.schemas import LoginIn, Me, RefreshIn, TokenPair
 from core.identity.service import Identity
+from core.tasks.context import Ctx
 
 
 def _identity(state: State) -> Identity:

@@ -8,7 +8,6 @@ from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from core.db.pages import DEFAULT_LIMIT, Page
-from core.http.access import InjectedCtx as Ctx
 from core.http.access import requires, signed_in
 from core.http.handlers import delete, get, post
 from core.http.responses import Limit, PageCursor, Tagged, json_bytes, tagged
@@ -24,6 +23,7 @@ from core.identity.organization_schemas import (
 from core.identity.permissions import INVITATIONS_READ, INVITATIONS_WRITE
 from core.identity.routes.onboarding import onboarding_of
 from core.identity.routes.sessions import user_id_of
+from core.tasks.context import Ctx
 
 InvitationSort = Literal["created_at", "-created_at", "email", "-email"]
 

@@ -7,7 +7,6 @@ from litestar import Response
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from core.db.pages import DEFAULT_LIMIT, Page
-from core.http.access import InjectedCtx as Ctx
 from core.http.access import requires
 from core.http.handlers import delete, get, patch
 from core.http.responses import IfMatch, Limit, PageCursor, Tagged, json_bytes, tagged
@@ -15,6 +14,7 @@ from core.identity import members
 from core.identity.organization_schemas import MemberOut, MemberPatch
 from core.identity.permissions import MEMBERS_READ, MEMBERS_WRITE
 from core.permissions import Role
+from core.tasks.context import Ctx
 
 MemberSort = Literal[
     "created_at", "-created_at", "email", "-email", "first_name", "-first_name", "last_name", "-last_name"

@@ -6,7 +6,6 @@ from litestar import Request
 from litestar.datastructures import State
 from litestar.params import JSONBody
 
-from core.http.access import InjectedCtx as Ctx
 from core.http.access import signed_in
 from core.http.handlers import get, post
 from core.http.idempotency import NO_KEY
@@ -22,6 +21,7 @@ from core.identity.mfa import Code
 from core.identity.origins import origin_of
 from core.identity.routes.sessions import user_id_of
 from core.identity.service import Identity
+from core.tasks.context import Ctx
 
 
 def _identity(state: State) -> Identity:

@@ -6,13 +6,13 @@ from litestar.datastructures import State
 from litestar.params import FromPath, JSONBody
 
 from core.db.pages import Page
-from core.http.access import InjectedCtx as Ctx
 from core.http.access import requires
 from core.http.handlers import get, put
 from core.http.responses import IfMatch, Tagged, tagged
 from core.identity import modules
 from core.identity.module_schemas import ModuleDetails, ModuleOut, SettingsIn
 from core.identity.permissions import MODULES_READ, MODULES_WRITE
+from core.tasks.context import Ctx
 
 
 @get("/", operation_id="list_modules", summary="The organization's modules", guards=[requires(MODULES_READ)])

@@ -9,7 +9,6 @@ from litestar.params import FromPath, JSONBody
 from msgspec import convert
 
 from core.db.pages import Page
-from core.http.access import InjectedCtx as Ctx
 from core.http.access import signed_in
 from core.http.handlers import delete, get, post
 from core.http.idempotency import NO_KEY
@@ -29,6 +28,7 @@ from core.identity.origins import origin_of
 from core.identity.routes.sessions import user_id_of
 from core.identity.schemas import TokenPair
 from core.identity.service import Identity
+from core.tasks.context import Ctx
 
 
 def _sign_in(state: State) -> OidcSignIn:

@@ -6,7 +6,6 @@ from litestar import Request
 from litestar.datastructures import State
 from litestar.params import JSONBody
 
-from core.http.access import InjectedCtx as Ctx
 from core.http.access import signed_in
 from core.http.authentication import WHILE_SUSPENDED
 from core.http.handlers import post
@@ -24,6 +23,7 @@ from core.identity.origins import origin_of
 from core.identity.routes.sessions import user_id_of
 from core.identity.schemas import RegisterAccepted, RegisterIn, TokenPair
 from core.identity.service import Identity
+from core.tasks.context import Ctx
 
 
 def onboarding_of(state: State) -> Onboarding:

@@ -8,7 +8,6 @@ from litestar.params import JSONBody
 
 from core.db.pages import Page
 from core.http.access import IMPERSONATED, requires, signed_in
-from core.http.access import InjectedCtx as Ctx
 from core.http.authentication import WHILE_SUSPENDED
 from core.http.handlers import get, patch, post
 from core.http.responses import IfMatch, Tagged, tagged
@@ -29,6 +28,7 @@ from core.identity.origins import origin_of
 from core.identity.permissions import ORGANIZATION_DELETE, ORGANIZATION_READ, ORGANIZATION_WRITE
 from core.identity.routes.onboarding import identity_of, onboarding_of
 from core.identity.routes.sessions import user_id_of
+from core.tasks.context import Ctx
 
 
 @get(

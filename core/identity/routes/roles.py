@@ -8,7 +8,6 @@ from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from core.db.pages import DEFAULT_LIMIT, Page
-from core.http.access import InjectedCtx as Ctx
 from core.http.access import requires
 from core.http.handlers import delete, get, patch, post
 from core.http.responses import IfMatch, Limit, PageCursor, Tagged, json_bytes, tagged
@@ -17,6 +16,7 @@ from core.identity.organization_models import CustomRole
 from core.identity.organization_schemas import GrantIn, GrantOut, PermissionOut, RoleIn, RoleOut, RolePatch
 from core.identity.permissions import ROLES_READ, ROLES_WRITE
 from core.identity.rows import find_living
+from core.tasks.context import Ctx
 
 RoleSort = Literal["name", "-name", "created_at", "-created_at"]
 GrantSort = Literal["created_at", "-created_at"]

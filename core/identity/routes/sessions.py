@@ -9,7 +9,6 @@ from litestar.params import FromPath, JSONBody
 
 from core.db.pages import Page
 from core.errors import Unauthenticated
-from core.http.access import InjectedCtx as Ctx
 from core.http.access import signed_in
 from core.http.handlers import delete, get, post
 from core.identity.credential_schemas import PasswordChange, SessionOut, SessionsEnded
@@ -17,6 +16,7 @@ from core.identity.models import Session
 from core.identity.origins import origin_of
 from core.identity.service import Identity
 from core.principal import Principal
+from core.tasks.context import Ctx
 
 
 def _identity(state: State) -> Identity:

@@ -7,7 +7,6 @@ from litestar import Response
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from core.db.pages import DEFAULT_LIMIT, Page
-from core.http.access import InjectedCtx as Ctx
 from core.http.access import requires
 from core.http.handlers import delete, get, patch, post, put
 from core.http.responses import IfMatch, Limit, PageCursor, Tagged, json_bytes, tagged
@@ -16,6 +15,7 @@ from core.identity.organization_models import Team
 from core.identity.organization_schemas import TeamIn, TeamMemberOut, TeamOut, TeamPatch
 from core.identity.permissions import TEAMS_READ, TEAMS_WRITE
 from core.identity.rows import delete_row, find_living, restore_row
+from core.tasks.context import Ctx
 
 TeamSort = Literal["name", "-name", "created_at", "-created_at"]
 JoinedSort = Literal["created_at", "-created_at"]
