@@ -1,6 +1,6 @@
 """Assembles the API from settings, the core's features and the modules that were found."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib.metadata import version
@@ -17,7 +17,7 @@ from core.audit.verifying import Verifier
 from core.db.database import Database
 from core.db.migrations import pending_in
 from core.errors import Unavailable
-from core.http.access import CTX, MODULE, RequestContexts, Services
+from core.http.access import CTX, RequestContexts, Services
 from core.http.addresses import ClientAddresses
 from core.http.authentication import Authentication
 from core.http.bodies import StrictBody, prepare_body
@@ -29,6 +29,7 @@ from core.http.header_limits import HeaderLimit
 from core.http.idempotency import MUTATING, IdempotencyKeys
 from core.http.impersonation import InSomebodysPlace
 from core.http.methods import HeadAsGet, answer_options, note_allowed_methods
+from core.http.mounting import mount
 from core.http.openapi import prepare_openapi
 from core.http.parameters import note_known_parameters, refuse_unknown_parameters
 from core.http.problems import EXCEPTION_HANDLERS
@@ -49,7 +50,6 @@ from core.observe.health import HealthChecks, ModuleHealth, health_router
 from core.observe.logs import configure_logs
 from core.observe.metrics import Metrics
 from core.permissions import permissions_by_role
-from core.plugs.discovery import Plug
 from core.runtime import Runtime, make_runtime
 from core.settings import Environment, Settings, load_settings
 from core.tasks.broker import Bell, redis_client
@@ -91,13 +91,20 @@ def create_app(runtime: Runtime | None = None) -> Application:
         configure_logs(style=settings.log_format, level=settings.log_level)
         runtime = make_runtime(settings)
     metrics = Metrics()
+    litestar = mount(runtime.plugs, partial(_litestar, runtime, metrics))
+    if runtime.settings.on_bad_module == "abort":
+        runtime.plugs.need_all()
+    return Application(litestar, runtime, metrics)
+
+
+def _litestar(runtime: Runtime, metrics: Metrics, module_routers: Sequence[OwnRouter]) -> Litestar:
     litestar = Litestar(
         route_handlers=[
             health_router(),
             identity_router(),
             audit_router(),
             admin_router(),
-            *(_module_router(plug) for plug in runtime.plugs),
+            *module_routers,
             *_local_routes(runtime.settings),
             *documentation_routes(),
         ],
@@ -121,7 +128,7 @@ def create_app(runtime: Runtime | None = None) -> Application:
     note_known_parameters(litestar)
     note_allowed_methods(litestar)
     prepare_openapi(litestar, version=VERSION)
-    return Application(litestar, runtime, metrics)
+    return litestar
 
 
 async def _before_request(request: Request[Any, Any, Any]) -> Response[Any] | None:
@@ -138,15 +145,6 @@ def _local_routes(settings: Settings) -> list[Router]:
     if settings.environment is not Environment.LOCAL or settings.smtp_url:
         return []
     return [mailbox_router(mailbox_folder(settings))]
-
-
-def _module_router(plug: Plug) -> OwnRouter:
-    return OwnRouter(
-        f"/api/v1/{plug.name}",
-        route_handlers=list(plug.module.routes),
-        tags=[plug.module.title],
-        opt={MODULE: plug.name},
-    )
 
 
 def _lifespan(runtime: Runtime, metrics: Metrics) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:

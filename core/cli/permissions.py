@@ -1,18 +1,17 @@
 """The matrix of roles and routes: who may call which route, read off the guards of the running application."""
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import click
 from litestar import Litestar
 from litestar.handlers import HTTPRouteHandler
-from litestar.routes import BaseRoute, HTTPRoute
 from msgspec import Struct
 
 from core.app import create_app
 from core.cli.common import load_runtime
 from core.http.access import signed_in
+from core.http.routers import handlers_in
 from core.permissions import Permission, Role
 
 HEAD = """# Who may call which route
@@ -34,25 +33,8 @@ class Access(Struct, frozen=True, kw_only=True):
 
 def access_to_routes(app: Litestar) -> list[Access]:
     """By route. Raises `LookupError` for one that neither is public nor says who may call it."""
-    return sorted((_access_to(route, handler) for route, handler in _handlers(app)), key=lambda access: access.route)
-
-
-def _handlers(app: Litestar) -> Iterator[tuple[str, HTTPRouteHandler]]:
-    """All but the OPTIONS that the framework answers by itself."""
-    for route in app.routes:
-        for handler in _http_handlers(route):
-            if handler.http_methods == {"OPTIONS"} and handler.fn.__module__.startswith("litestar."):
-                continue
-            for method in sorted(handler.http_methods):
-                yield f"{method} {route.path}", handler
-
-
-def _http_handlers(route: BaseRoute) -> Sequence[HTTPRouteHandler]:
-    match route:
-        case HTTPRoute():
-            return route.route_handlers
-        case _:
-            raise LookupError(f"{route.path}: nothing is known of who may use it")
+    accesses = [_access_to(route, handler) for route, handler in handlers_in(app.routes)]
+    return sorted(accesses, key=lambda access: access.route)
 
 
 def _access_to(route: str, handler: HTTPRouteHandler) -> Access:

@@ -6,11 +6,14 @@ dictionaries and that unknown fields are refused).
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from types import NoneType
 from typing import Any, cast, get_args, get_origin
 
 import msgspec
+import structlog
 from litestar import Litestar, Response
 from litestar._openapi.plugin import OpenAPIPlugin
 from litestar.datastructures import UploadFile
@@ -28,6 +31,10 @@ from core.http.idempotency import PATTERN as KEY_PATTERN
 from core.http.problems import MEDIA_TYPE, Problem
 from core.http.rate_limits import class_of
 from core.http.responses import NOT_MODIFIED, Tagged
+from core.http.routers import handlers_in
+from core.plugs.manifest import ManifestError
+
+log = structlog.get_logger()
 
 type Json = dict[str, Any]
 
@@ -103,8 +110,14 @@ UNDESCRIBED = (None, NoneType, Any, Stream, str, bytes)
 
 
 def prepare_openapi(app: Litestar, *, version: str) -> None:
-    """Hand Litestar's generator its configuration without the routes that it would add below `/schema`."""
+    """Hand Litestar's generator its configuration without the routes that it would add below `/schema`.
+
+    Raises `ManifestError` for two operations of one name.
+    """
     bearer = SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")
+    ids = [handler.operation_id for _, handler in handlers_in(app.routes)]
+    if twice := sorted({str(name) for name, times in Counter(ids).items() if name and times > 1}):
+        raise ManifestError(f"there are two operations named {', '.join(twice)}")
     plugin = app.plugins.get(OpenAPIPlugin)
     plugin._openapi_config = OpenAPIConfig(  # pyright: ignore[reportPrivateUsage]
         title="The Plugs",
@@ -126,12 +139,9 @@ def document_bytes(app: Litestar, *, modules: frozenset[str] | None = None) -> b
 
 def document(app: Litestar, *, modules: frozenset[str] | None = None) -> dict[str, Any]:
     raw: Json = app.plugins.get(OpenAPIPlugin).provide_openapi().to_schema()
-    operations = {str(operation.handler.operation_id): operation for operation in _operations(app, modules)}
+    operations = _describable({str(each.handler.operation_id): each for each in _operations(app, modules)})
     raw["paths"] = _described(raw["paths"], operations)
-    kinds = [Problem, *(kind for operation in operations.values() for kind in operation.types)]
-    shown, components = msgspec.json.schema_components(kinds, schema_hook=_of_upload, ref_template=REFERENCE)
-    schemas = dict(zip(map(str, kinds), shown, strict=True))
-    raw["components"]["schemas"] = components
+    schemas, raw["components"]["schemas"] = _schemas_of(operations.values())
     for path in raw["paths"].values():
         for method, described in path.items():
             operation = operations[described["operationId"]]
@@ -142,6 +152,29 @@ def document(app: Litestar, *, modules: frozenset[str] | None = None) -> dict[st
             _describe_key(described, operation, method.upper())
             _describe_tag(described, operation, method.upper())
     return _with_plain_names(raw)
+
+
+def _describable(operations: dict[str, Operation]) -> dict[str, Operation]:
+    """Without those whose types have no schema: a module may have made a type of its own, and harms only itself."""
+    with suppress(TypeError):
+        _schemas_of(operations.values())
+        return operations
+    kept: dict[str, Operation] = {}
+    for name, operation in operations.items():
+        try:
+            _schemas_of([operation])
+        except TypeError as error:
+            log.warning("openapi.undescribed", operation=name, reason=str(error))
+        else:
+            kept[name] = operation
+    return kept
+
+
+def _schemas_of(operations: Iterable[Operation]) -> tuple[dict[str, Json], Json]:
+    """The schemas of all types by their text, and the components that they refer to."""
+    kinds = [Problem, *(kind for operation in operations for kind in operation.types)]
+    shown, components = msgspec.json.schema_components(kinds, schema_hook=_of_upload, ref_template=REFERENCE)
+    return dict(zip(map(str, kinds), shown, strict=True)), components
 
 
 def _described(paths: Mapping[str, Json], operations: Mapping[str, Operation]) -> Json:

@@ -107,6 +107,12 @@ class Plugs:
         log.error("module.quarantined", module=plug.name, distribution=plug.distribution, reason=reason)
         self.quarantined[plug.name] = Quarantined(name=plug.name, distribution=plug.distribution, reason=reason)
 
+    def need_all(self) -> None:
+        """Raises `BadModule` that names all that were set aside."""
+        if self.quarantined:
+            reasons = [f"  - {bad.name} ({bad.distribution}): {bad.reason}" for bad in self.quarantined.values()]
+            raise BadModule("Modules can't be used:\n" + "\n".join(reasons))
+
     def _take_hooks(self, plug: Plug) -> bool:
         """Register the module's hooks; a hook that no hookspec knows is a spelling mistake, and sets it aside."""
         if plug.module.hooks is None:
@@ -218,9 +224,8 @@ def discover(
     With `abort`, raises `BadModule` that names all that were set aside.
     """
     plugs = _found(points, import_seconds)
-    if abort and plugs.quarantined:
-        reasons = [f"  - {bad.name} ({bad.distribution}): {bad.reason}" for bad in plugs.quarantined.values()]
-        raise BadModule("Modules can't be used:\n" + "\n".join(reasons))
+    if abort:
+        plugs.need_all()
     return plugs
 
 

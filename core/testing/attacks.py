@@ -9,12 +9,12 @@ from uuid import UUID, uuid4
 
 import httpx
 from litestar.handlers import HTTPRouteHandler
-from litestar.routes import HTTPRoute
 from msgspec import Struct, structs
 from sqlalchemy import ARRAY, Table, TextClause, Uuid, bindparam, text
 
 from core.app import Application
 from core.db.models import Base
+from core.http.routers import handlers_in
 from core.ids import new_id
 from core.permissions import Role
 from core.testing.fillings import Caller, Colleague, Filling, Fresh, Id, Loose, Mark, Slug
@@ -26,14 +26,8 @@ NOBODY = UUID(int=0)
 
 
 def handlers(application: Application) -> Iterator[tuple[str, HTTPRouteHandler]]:
-    """Every method of every path, but for the OPTIONS that Litestar answers by itself."""
-    for route in application.litestar.routes:
-        assert isinstance(route, HTTPRoute), f"{route.path}: only HTTP routes have a test"
-        for handler in route.route_handlers:
-            if handler.http_methods == {"OPTIONS"} and handler.fn.__module__.startswith("litestar."):
-                continue
-            for method in handler.http_methods:
-                yield f"{method} {route.path}", handler
+    """Every method of every path."""
+    return handlers_in(application.litestar.routes)
 
 
 class World(Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from msgspec import structs
 
 from core.app import Application, create_app
 from core.plugs.discovery import Plug, Plugs
@@ -23,7 +24,8 @@ async def serving(settings: Settings, *routes: Any) -> AsyncGenerator[Applicatio
     """An application on these settings, with these routes below `/api/v1/scratch` where there are any."""
     module = Module(name="scratch", title="Scratch", permissions=[WRITE], routes=routes)
     plug = Plug(module=module, package="scratch", distribution="scratch", version="0", directory=Path("/nowhere"))
-    application = create_app(make_runtime(settings, Plugs([plug])) if routes else runtime_on(settings))
+    strict = structs.replace(settings, on_bad_module="abort")
+    application = create_app(make_runtime(strict, Plugs([plug])) if routes else runtime_on(settings))
     async with running(application):
         yield application
 

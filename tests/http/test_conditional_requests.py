@@ -5,7 +5,6 @@ from typing import Any
 import httpx
 import pytest
 from asking import Known, between, existing_ids, operations
-from litestar import get
 from serving import client_for, serving
 
 from core.app import Application
@@ -13,6 +12,7 @@ from core.errors import PreconditionFailed
 from core.http.conditions import check_if_match, etag_of, is_known
 from core.http.responses import Tagged, tagged
 from core.permissions import Role
+from core.sdk import get
 from core.settings import Settings
 from core.testing.tenants import Tenant, make_member
 

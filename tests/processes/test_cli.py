@@ -190,7 +190,16 @@ def test_openapi_writes_the_document_to_a_file(bare_shell: Shell) -> None:
     assert "/api/v1/networking/contacts" in document["paths"]
 
 
-def test_a_module_that_raises_or_exits_is_set_aside_and_the_others_serve(bare_shell: Shell) -> None:
+LEAKY = """
+from core.sdk import Ctx, Module, get
+@get("/shared", operation_id="shared", cache=True)
+async def shared(ctx: Ctx) -> None: ...
+module = Module(name="leaky", title="Leaky", routes=[shared])
+"""
+
+
+def test_a_module_that_raises_or_exits_or_would_leak_is_set_aside_and_the_others_serve(bare_shell: Shell) -> None:
+    bare_shell.install("leaky", LEAKY)
     bare_shell.install("explosive", "raise LookupError('the reason')\n")
     bare_shell.install("quitter", "import sys\nsys.exit(3)\n")
     bare_shell.install("sound", "from core.sdk import Module\nmodule = Module(name='sound', title='Sound')\n")
@@ -199,9 +208,11 @@ def test_a_module_that_raises_or_exits_is_set_aside_and_the_others_serve(bare_sh
 
     assert answer.returncode == 0, answer.stderr
     told = {line.split()[0]: line for line in answer.stdout.splitlines()}
-    assert sorted(told) == ["explosive", "networking", "quitter", "sound"]
+    assert sorted(told) == ["explosive", "leaky", "networking", "quitter", "sound"]
     assert "set aside" in told["explosive"]
     assert "LookupError: the reason" in told["explosive"]
+    assert "set aside" in told["leaky"]
+    assert "GET /api/v1/leaky/shared sets cache" in told["leaky"]
     assert "set aside" in told["quitter"]
     assert "SystemExit: 3" in told["quitter"]
     assert "set aside" not in told["networking"] + told["sound"]

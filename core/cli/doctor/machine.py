@@ -103,7 +103,11 @@ def _short(path: Path) -> Path:
 
 
 def check_modules(runtime: Runtime) -> Iterator[Finding]:
-    yield ok("modules", ", ".join(plug.name for plug in runtime.plugs) or "none")
+    from core.app import create_app  # no other check needs it
+
+    create_app(runtime)  # which finds out whose routes can't be served
+    sound = [plug.name for plug in runtime.plugs if plug.name not in runtime.plugs.quarantined]
+    yield ok("modules", ", ".join(sound) or "none")
     for bad in runtime.plugs.quarantined.values():
         mend = f"mend it, or `pip uninstall {bad.distribution}`; the others serve without it"
         yield wrong("modules", f"{bad.name} is set aside: {bad.reason}", mend)
