@@ -4,7 +4,7 @@ Litestar decodes leniently ("5" passes for 5) and stops at the first error. Sett
 our routes replaces both; handlers still say `data: ContactIn` and nothing else.
 """
 
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 from litestar import Request
@@ -26,7 +26,6 @@ class StrictBody(AbstractDTO[Struct]):
     """Decodes a JSON body into the Struct that the handler's `data` names."""
 
     model_type = Struct
-    _types: ClassVar[dict[str, Any]] = {}
 
     @classmethod
     def is_supported_model_type_field(cls, field_definition: FieldDefinition) -> bool:
@@ -36,7 +35,7 @@ class StrictBody(AbstractDTO[Struct]):
     def create_for_field_definition(
         cls, field_definition: FieldDefinition, handler_id: str, backend_cls: Any = None
     ) -> None:
-        cls._types[handler_id] = field_definition.annotation
+        """There is nothing to make: what a handler declares is what is decoded."""
 
     @classmethod
     def create_openapi_schema(
@@ -53,11 +52,16 @@ class StrictBody(AbstractDTO[Struct]):
         return False
 
     def decode_bytes(self, value: bytes) -> Any:
-        return decode_strictly(value, self._types[self.asgi_connection.route_handler.handler_id])
+        return decode_strictly(value, self._kind)
 
     def decode_builtins(self, value: dict[str, Any]) -> Any:
         """A multipart form; its fields are text and files, so numbers come as text."""
-        return convert_strictly(value, self._types[self.asgi_connection.route_handler.handler_id], strict=False)
+        return convert_strictly(value, self._kind, strict=False)
+
+    @property
+    def _kind(self) -> Any:
+        handler: Any = self.asgi_connection.route_handler
+        return handler.parsed_fn_signature.parameters["data"].annotation
 
 
 async def prepare_body(request: Request[Any, Any, Any]) -> None:

@@ -222,7 +222,8 @@ class Ctx:
 
     async def close(self) -> None:
         if self._db is not None:
-            await self._db.close()
+            if self._db.in_transaction():  # else it holds nothing any more
+                await self._db.close()
             self._db = None
 
     async def checkpoint(self, *, durable: bool = True) -> None:

@@ -19,9 +19,12 @@ OF_LISTS = frozenset({"relevance"})
 
 def _shown[T: Struct](row: object, kind: type[T], **others: object) -> T:
     """Struct fields by the row's attribute of the same name; `metadata`, which SQLAlchemy keeps for itself, apart."""
-    names = [name for name in kind.__struct_fields__ if name not in others and name not in OF_LISTS]
-    values = {name: getattr(row, "metadata_" if name == "metadata" else name) for name in names}
-    return convert(values | others, kind)
+    loaded, values = vars(row), dict(others)
+    for name in kind.__struct_fields__:
+        if name not in others and name not in OF_LISTS:
+            attribute = "metadata_" if name == "metadata" else name
+            values[name] = loaded[attribute] if attribute in loaded else getattr(row, attribute)
+    return convert(values, kind)
 
 
 def contact_of(row: Row) -> ContactOut:
