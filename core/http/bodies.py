@@ -4,13 +4,14 @@ Litestar decodes leniently ("5" passes for 5) and stops at the first error. Sett
 our routes replaces both; handlers still say `data: ContactIn` and nothing else.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from litestar import Request
 from litestar.dto import AbstractDTO
 from litestar.enums import RequestEncodingType
 from litestar.exceptions import HTTPException, ValidationException
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.spec import Reference, Schema
 from litestar.params import BodyKwarg
 from litestar.typing import FieldDefinition
@@ -60,7 +61,7 @@ class StrictBody(AbstractDTO[Struct]):
 
     @property
     def _kind(self) -> Any:
-        handler: Any = self.asgi_connection.route_handler
+        handler = cast("HTTPRouteHandler", self.asgi_connection.route_handler)
         return handler.parsed_fn_signature.parameters["data"].annotation
 
 
