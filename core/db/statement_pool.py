@@ -184,9 +184,16 @@ class StatementPool:
     def _hand_on(self, connection: TenantConnection) -> None:
         """Those who have waited in vain for one of their own tenant, and now take any, come first."""
         tenant = connection.serves
-        if _wake(self._waiting, connection) or _wake(self._waiting_in.get(tenant), connection):
-            return
-        self._idle.setdefault(tenant, {})[connection] = asyncio.get_running_loop().time()
+        if _wake(self._waiting, connection):
+            self._tell_of_the_last(tenant)
+        elif not _wake(self._waiting_in.get(tenant), connection):
+            self._idle.setdefault(tenant, {})[connection] = asyncio.get_running_loop().time()
+
+    def _tell_of_the_last(self, tenant: UUID | None) -> None:
+        """Where the tenant's last connection has gone, whoever waits for one of them takes any."""
+        if tenant in self._waiting_in and not any(lent.serves == tenant for lent in self._lent):
+            for waiting in self._waiting_in[tenant]:
+                _give_up(waiting)
 
     def _one_less(self) -> None:
         """Whoever waits may make one in its place."""
