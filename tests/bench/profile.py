@@ -67,6 +67,8 @@ def main() -> None:
     parser.add_argument("route", help="a path with its query, asked with GET by owners of organizations")
     parser.add_argument("--seconds", type=int, default=6)
     given = parser.parse_args()
+    if not given.route.startswith("/"):
+        parser.error(f"ROUTE is a path, such as /api/v1/networking/contacts?limit=20, and not {given.route!r}")
     sys.stdout.write(profile(given.route, seconds=given.seconds))
 
 
