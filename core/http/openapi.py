@@ -8,7 +8,6 @@ dictionaries and that unknown fields are refused).
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from types import NoneType
 from typing import Any, cast, get_args, get_origin
 
@@ -139,9 +138,14 @@ def document_bytes(app: Litestar, *, modules: frozenset[str] | None = None) -> b
 
 def document(app: Litestar, *, modules: frozenset[str] | None = None) -> dict[str, Any]:
     raw: Json = app.plugins.get(OpenAPIPlugin).provide_openapi().to_schema()
-    operations = _describable({str(each.handler.operation_id): each for each in _operations(app, modules)})
+    operations = {str(operation.handler.operation_id): operation for operation in _operations(app, modules)}
+    try:
+        schemas, components = _schemas_of(operations.values())
+    except TypeError:
+        operations = _describable(operations)
+        schemas, components = _schemas_of(operations.values())
+    raw["components"]["schemas"] = components
     raw["paths"] = _described(raw["paths"], operations)
-    schemas, raw["components"]["schemas"] = _schemas_of(operations.values())
     for path in raw["paths"].values():
         for method, described in path.items():
             operation = operations[described["operationId"]]
@@ -154,11 +158,8 @@ def document(app: Litestar, *, modules: frozenset[str] | None = None) -> dict[st
     return _with_plain_names(raw)
 
 
-def _describable(operations: dict[str, Operation]) -> dict[str, Operation]:
+def _describable(operations: Mapping[str, Operation]) -> dict[str, Operation]:
     """Without those whose types have no schema: a module may have made a type of its own, and harms only itself."""
-    with suppress(TypeError):
-        _schemas_of(operations.values())
-        return operations
     kept: dict[str, Operation] = {}
     for name, operation in operations.items():
         try:

@@ -2,19 +2,16 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
-from litestar.handlers import HTTPRouteHandler
 from msgspec import Struct, structs
 from sqlalchemy import ARRAY, Table, TextClause, Uuid, bindparam, text
 
-from core.app import Application
 from core.db.models import Base
-from core.http.routers import handlers_in
 from core.ids import new_id
 from core.permissions import Role
 from core.testing.fillings import Caller, Colleague, Filling, Fresh, Id, Loose, Mark, Slug
@@ -23,11 +20,6 @@ from core.testing.tenants import Tenant, make_member
 
 ROWS_PER_TABLE = 2
 NOBODY = UUID(int=0)
-
-
-def handlers(application: Application) -> Iterator[tuple[str, HTTPRouteHandler]]:
-    """Every method of every path."""
-    return handlers_in(application.litestar.routes)
 
 
 class World(Struct, frozen=True, kw_only=True):

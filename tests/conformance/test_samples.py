@@ -12,8 +12,8 @@ from litestar.datastructures import UploadFile
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from core.app import Application
+from core.http.routers import handlers_in
 from core.sdk import Email, LongText, Moment, Phone, PlainInteger, PlainNumber, ShortText, Url
-from core.testing.attacks import handlers
 from core.testing.fillings import Id
 from core.testing.samples import NoSample, sample
 
@@ -86,7 +86,7 @@ def test_what_no_value_is_known_for_is_named(kind: Any) -> None:
 
 def test_every_body_of_our_own_routes_has_a_sample_but_those_with_files(application: Application) -> None:
     made: list[str] = []
-    for route, handler in handlers(application):
+    for route, handler in handlers_in(application.litestar.routes):
         parameters = handler.parsed_fn_signature.parameters
         kind = parameters["data"].annotation if "data" in parameters else None
         if kind is not None and "UploadFile" not in str(msgspec.inspect.type_info(kind)):

@@ -19,10 +19,11 @@ from core.db.migrations import owner_connection
 from core.http.access import signed_in
 from core.http.parameters import KNOWN
 from core.http.problems import MEDIA_TYPE
+from core.http.routers import handlers_in
 from core.permissions import Role
 from core.runtime import Runtime
 from core.testing import attacks
-from core.testing.attacks import World, comparable, fingerprints, handlers, nobodys, seen_in
+from core.testing.attacks import World, comparable, fingerprints, nobodys, seen_in
 from core.testing.fillings import Filling
 from core.testing.rows import ORGANIZATION, tenant_tables
 from core.testing.tenants import Tenant, client_of, make_member, make_tenant
@@ -58,7 +59,7 @@ def operators_routes(found: Mapping[str, HTTPRouteHandler]) -> set[str]:
 
 
 def test_every_route_is_filled_or_public(application: Application) -> None:
-    found = dict(handlers(application))
+    found = dict(handlers_in(application.litestar.routes))
 
     assert {route for route, handler in found.items() if handler.opt.get("public")} == PUBLIC
     assert set(found) - PUBLIC - CROSSING - STEPPED - operators_routes(found) == set(FILLINGS)
@@ -67,7 +68,7 @@ def test_every_route_is_filled_or_public(application: Application) -> None:
 def test_every_route_that_is_not_public_says_who_may_call_it(application: Application) -> None:
     found = {
         route: [getattr(guard, "func", guard) for guard in handler.resolve_guards()]
-        for route, handler in handlers(application)
+        for route, handler in handlers_in(application.litestar.routes)
     }
 
     says = {r: [g is signed_in or _permission_of(g) or getattr(g, "platform", None) for g in found[r]] for r in found}
@@ -228,7 +229,7 @@ async def ground(application: Application) -> Ground:
 
 @pytest.mark.parametrize("route", FILLINGS)
 async def test_a_route_keeps_to_its_organization(route: str, ground: Ground) -> None:
-    declared = declared_by(dict(handlers(ground.acme.application))[route])
+    declared = declared_by(dict(handlers_in(ground.acme.application.litestar.routes))[route])
     trial, refusals = await ground.trial(route), ground.refusals(route)
 
     refused = await refusals.without_a_token()
@@ -260,7 +261,7 @@ async def test_the_queries_alone_keep_organizations_apart(scratch: Runtime) -> N
 
 
 async def test_another_organizations_cursor_is_as_good_as_a_forged_one(ground: Ground) -> None:
-    found = dict(handlers(ground.acme.application))
+    found = dict(handlers_in(ground.acme.application.litestar.routes))
     lists = [route for route in found.keys() - operators_routes(found) if "cursor" in found[route].opt[KNOWN]]
     assert lists != []
 

@@ -15,12 +15,12 @@ from sqlalchemy import Table
 from core.app import Application
 from core.db.database import Database, connect
 from core.db.tenancy import TenantConnection
+from core.http.routers import handlers_in
 from core.plugs.discovery import Plug, Plugs
 from core.plugs.switchboard import Step, Switch, Switchboard
 from core.principal import Principal, PrincipalKind
 from core.runtime import Runtime
 from core.tasks.registry import Actor
-from core.testing.attacks import handlers
 from core.testing.fillings import Filling
 from core.testing.rows import tenant_tables
 from core.testing.tenants import Tenant, make_tenant
@@ -120,7 +120,7 @@ class Candidate:
     def routes(self) -> dict[str, HTTPRouteHandler]:
         """By method and path."""
         below = f"/api/v1/{self.name}/"
-        found = handlers(self.application)
+        found = handlers_in(self.application.litestar.routes)
         return {route: handler for route, handler in found if f"{route.split(' ')[1]}/".startswith(below)}
 
     @cached_property

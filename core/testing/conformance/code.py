@@ -8,10 +8,10 @@ from pathlib import Path
 
 from litestar.handlers import HTTPRouteHandler
 
+from core.http.routers import handlers_in
 from core.permissions import Permission
 from core.plugs.event_schemas import EventSchemas, UnfitSchemas
 from core.tasks.registry import Actor, Event
-from core.testing.attacks import handlers
 from core.testing.conformance.candidate import NOT_CODE, Candidate, Rule
 from core.testing.import_watch import observed_imports
 
@@ -73,7 +73,7 @@ def _own_events(candidate: Candidate) -> Iterator[tuple[str, type[Event]]]:
 
 def _unnamed(candidate: Candidate) -> list[str]:
     """Clients are generated from operation ids; one that Litestar makes up changes when another route is added."""
-    times = Counter(handler.operation_id for _, handler in handlers(candidate.application))
+    times = Counter(handler.operation_id for _, handler in handlers_in(candidate.application.litestar.routes))
     return [
         f"{route} has no operation_id, or one that another route has"
         for route, handler in candidate.routes.items()
